@@ -45,6 +45,7 @@ class Config(BaseModel):
     def conflicts(self) -> Iterator[Conflict]:
         """Yield the values that are valid by themselves but can't be combined."""
         yield from self.data.code_conflicts()
+        yield from self.data.encounter_conflicts()
         if len(self.run.seeds) == 1:
             yield Conflict("seeds", "needs at least two; for one model, set `seed`")
         if self.model.is_baseline:  # TF-IDF uses none of the keys that are checked below

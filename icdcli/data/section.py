@@ -138,6 +138,24 @@ class DataConfig(Section):
     evidence_path: UserPath | None = Field(
         None, description="mimic3: file or folder of MDACE annotations; null: none"
     )
+    encounter_column: str | None = Field(
+        None,
+        description="table: column with encounter ids; rows with the same one are the notes of one "
+        "document; null: each row is a document",
+    )
+    note_type_column: str | None = Field(
+        None, description="table: column with the types of an encounter's notes; null: none"
+    )
+    time_column: str | None = Field(
+        None,
+        description="table: column with the times (2026-05-31 08:00) by which an encounter's notes "
+        "are ordered; null: date_column, or the order of the rows",
+    )
+    note_types: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="types of notes to read, such as [Discharge summary, Radiology]; null: all "
+        "(mimic3, mimic4: discharge summaries)",
+    )
     code_system: str | None = Field(
         None,
         description="table, mimic4 by patient: icd9, icd10, an edition (icd10cm-2026, kcd-9 …; see "
@@ -170,6 +188,15 @@ class DataConfig(Section):
                 "chooses the edition of code_system, which isn't set. Set code_system, or leave "
                 "date_column out",
             )
+
+    def encounter_conflicts(self) -> Iterator[Conflict]:
+        """Yield the options about an encounter's notes that need another one."""
+        for option in ("note_type_column", "time_column"):
+            if getattr(self, option) is not None and self.encounter_column is None:
+                yield Conflict(
+                    option,
+                    "is of the notes of encounters. Set encounter_column, or leave it out",
+                )
 
     @property
     def path(self) -> Path:

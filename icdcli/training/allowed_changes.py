@@ -26,6 +26,7 @@ _FIXED = {
             "code_kind",
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
             *("date_column", "train_on", "held_out_fold"),
+            *("encounter_column", "note_type_column", "time_column", "note_types"),
             *("text_column", "codes_column", "id_column", "subject_column", "split_column"),
         ),
         "the corpus depends on it",

@@ -4,8 +4,8 @@
                         has days of discharge
     labels.parquet      label (0..L-1) · code · kind · title · count · train_count; its metadata
                         name the editions of the codes
-    evidence.parquet    id · code · begin · end · group, if the source has annotated evidence;
-                        see `icdcli.data.corpus.annotations`
+    evidence.parquet    annotated evidence, if any; see `icdcli.data.corpus.annotations`
+    boundaries.parquet  the notes of each document; see `icdcli.data.corpus.boundaries`
     card.json           its sources, options and counts
 
 Any Parquet reader opens the tables. Each page has a checksum, so that damage is reported. They
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
+from icdcli.data.corpus.boundaries import BOUNDARIES
 from icdcli.data.sources.admission import SPLITS
 from icdcli.data.sources.registry import system_of
 from icdcli.errors import ConfigError, DataError
@@ -323,10 +324,11 @@ def open_corpus(folder: Path) -> Corpus:
             f"{folder}: has {metadata.num_rows} documents and {len(labels)} labels, but its card "
             f"has {documents} and {count}. Delete the folder and prepare the data again."
         )
-    if "evidence" in card and not (folder / ANNOTATIONS).is_file():
-        raise DataError(
-            f"{folder}: {ANNOTATIONS} is missing. Delete the folder and prepare the data again."
-        )
+    for entry, name in (("evidence", ANNOTATIONS), ("notes", BOUNDARIES)):
+        if entry in card and not (folder / name).is_file():
+            raise DataError(
+                f"{folder}: {name} is missing. Delete the folder and prepare the data again."
+            )
     corpus = Corpus(folder, card, labels)
     if labels.editions is None and (editions := earlier_editions(corpus.system)) is not None:
         editions = of_kinds(card.get("options", {}).get("editions", editions), labels.kinds)

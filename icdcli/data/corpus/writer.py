@@ -13,6 +13,7 @@ import pyarrow as pa
 import icdcli
 from icdcli.data.benchmarks import protocols
 from icdcli.data.corpus.annotations import ANNOTATIONS, AnnotationWriter
+from icdcli.data.corpus.boundaries import BOUNDARIES, BoundaryWriter
 from icdcli.data.corpus.code_validity import ValidityCounter
 from icdcli.data.corpus.document_writer import DocumentWriter
 from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
@@ -66,6 +67,7 @@ class CorpusContent:
         choices: What was chosen by what the tables contain, in words; None without any.
         editions: The editions of the kinds of codes; None: unknown.
         code_validity: The codes that can't be assigned; None if the coding system is unknown.
+        notes: Split to counts of the notes that documents consist of; None: unknown.
     """
 
     documents: int
@@ -78,6 +80,7 @@ class CorpusContent:
     choices: dict[str, str] | None = None
     editions: Editions | None = None
     code_validity: dict[str, Any] | None = None
+    notes: dict[str, dict[str, int]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
@@ -105,7 +108,8 @@ def write_corpus(
             has it. Not for benchmarks, whose labels are the codes in use.
         described: Make a label of every code of the source's coding system that can be assigned and
             has a title, for the kinds of codes that documents have. Not for benchmarks.
-        clean: Cleans a text. A cleaned text keeps no evidence, since its characters move.
+        clean: Cleans a text. A cleaned text keeps neither evidence nor the places of its notes,
+            since its characters move.
         code_system: The editions in which titles are looked up; None: unknown. Those that aren't
             in the package are copied into the folder.
         dated: Keep the days of discharge.
@@ -120,9 +124,9 @@ def write_corpus(
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS, dated)
     evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
-    validity = ValidityCounter(code_system)
+    boundaries, validity = BoundaryWriter(folder / BOUNDARIES), ValidityCounter(code_system)
     documents = _documents(source.admissions(protocol, folder), protocol, clean, dropped)
-    writer.write(evidence.pass_on(validity.count(documents)))
+    writer.write(boundaries.pass_on(evidence.pass_on(validity.count(documents))))
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
@@ -158,6 +162,7 @@ def write_corpus(
         choices=dict(source.reading.choices) or None,
         editions=labels.editions,
         code_validity=validity.entry(),
+        notes=boundaries.card(),
     )
 
 
@@ -196,7 +201,7 @@ def _documents(
         if clean is not str:
             if admission.evidence:
                 dropped[_MOVED] += len({span.group for span in admission.evidence})
-            admission = replace(admission, text=clean(admission.text), evidence=())
+            admission = replace(admission, text=clean(admission.text), evidence=(), notes=())
         if not admission.text:
             dropped[EMPTY_AFTER_CLEANING] += 1
             continue

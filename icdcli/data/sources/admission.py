@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
+from icdcli.data.encounters.boundaries import NoteBoundary
+
 SPLITS = ("train", "validation", "test")
 CODES_COLUMN = "codes_column"
 """The entry of a corpus's ``card.json`` about the column of codes of a table."""
@@ -61,11 +63,12 @@ class Admission:
     Attributes:
         id: The document's id, unique in its source (HADM_ID in MIMIC).
         subject_id: The patient's id, if the source has one.
-        text: The note, or the admission's notes joined in file order.
+        text: The note, or the admission's notes joined.
         codes: Its codes, in no particular order, without duplicates.
         split: ``train``, ``validation`` or ``test`` if the source itself defines it, else None.
         evidence: The annotated evidence of its codes, if the source has any.
         day: The day of its discharge, on which its codes must be valid; None: unknown.
+        notes: Where each of its notes is in the text; empty: it is one note, or unknown.
     """
 
     id: str
@@ -75,3 +78,4 @@ class Admission:
     split: str | None = None
     evidence: tuple[AnnotatedSpan, ...] = ()
     day: date | None = None
+    notes: tuple[NoteBoundary, ...] = ()

@@ -1,16 +1,14 @@
 """Joining notes and codes per admission without keeping the notes in memory.
 
-An admission's notes may be far apart in a file, so no admission is complete before the file's end.
-The notes are written to a private temporary file as they stream by; memory holds only their
-positions in it, and the codes of each admission.
+The notes are put aside as they stream by (`icdcli.data.encounters.notes_aside`); memory holds only
+their positions, and the codes of each admission.
 """
 
-import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -19,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.benchmarks.protocols import CodeFilter
-from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.encounters.boundaries import BETWEEN
+from icdcli.data.encounters.joining import EncounterNote, NoteAbout, join_notes
+from icdcli.data.encounters.notes_aside import NotesAside
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
+from icdcli.errors import DataError
 from icdcli.io.arrow import values_of
 from icdcli.io.csv_reader import Reading
 
-_BUFFER = 1 << 20
 _BEGINNING = 64  # bytes; for nearly all texts enough to see that they aren't blank
 _ADMISSIONS_BETWEEN_REPORTS = 256
 _CODE = 0xFFFFFFFF  # the bits of a pair that are the code's number
@@ -37,6 +38,7 @@ class AdmissionCodes:
         self._admissions: dict[str, int] = {}
         # admission << 32 | code; a pair may occur more than once.
         self._pairs: list[NDArray[np.int64]] = []
+        self._single = array("q")  # pairs that are added one by one
 
     def read(
         self,
@@ -83,6 +85,13 @@ class AdmissionCodes:
             self._add(admissions, codes)
         return {raw.strip() for raw in spelled if raw.strip()}
 
+    def add(self, admission: str, codes: Iterable[Code]) -> None:
+        """Add codes of an admission."""
+        number = self._admissions.setdefault(admission, len(self._admissions)) << 32
+        self._single.extend(
+            number | self._codes.setdefault(code, len(self._codes)) for code in codes
+        )
+
     def _add(self, admissions: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
         """Add rows in the order of the file; negative numbers are missing ids and codes."""
         kept = (codes >= 0) & (admissions >= 0)
@@ -101,7 +110,7 @@ class AdmissionCodes:
         return _distinct(np.sort(self._all_pairs()))
 
     def _all_pairs(self) -> NDArray[np.int64]:
-        return np.concatenate([np.empty(0, dtype=np.int64), *self._pairs])
+        return np.concatenate([np.array(self._single, dtype=np.int64), *self._pairs])
 
     @cached_property
     def admissions(self) -> frozenset[str]:
@@ -207,124 +216,57 @@ def _distinct(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
     return ordered[_changes(ordered)]
 
 
-class NotesAside:
-    """A private temporary file of notes, which are read back per admission.
-
-    Attributes:
-        subjects: Admission to the subject of its first note, in the order of the first notes.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.subjects: dict[str, str | None] = {}
-        self._path = folder / ".notes"
-        # Admission to offset, length, offset, length … Python's garbage collector skips tuples of
-        # numbers, but would visit lists again and again.
-        self._places: dict[str, tuple[int, ...]] = {}
-        self._offset = self._written = 0
-        self._waiting: list[bytes] = []
-        self._chunk, self._chunk_offset = memoryview(b""), 0  # read back, one part at a time
-        self._under_way: Future[int] | None = None
-
-    def __enter__(self) -> "NotesAside":
-        self._file = open(self._path, "w+b", opener=lambda path, flags: os.open(path, flags, 0o600))
-        self._background = ThreadPoolExecutor(1)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self._background.shutdown()
-            self._file.close()
-        finally:
-            self._path.unlink(missing_ok=True)
-
-    def add(self, admission: str, subject: str | None, content: bytes) -> None:
-        """Add one note, as UTF-8 bytes."""
-        self._waiting.append(content)
-        self.subjects.setdefault(admission, subject)
-        before = self._places.get(admission, ())
-        self._places[admission] = (*before, self._offset, len(content))
-        self._offset += len(content)
-        if self._offset - self._written >= _BUFFER:
-            self._write()
-
-    def _write(self) -> None:
-        """Write the waiting notes in another thread, while more are collected."""
-        self._wait()
-        content, self._waiting, self._written = b"".join(self._waiting), [], self._offset
-        self._under_way = self._background.submit(self._file.write, content)
-
-    def _wait(self) -> None:
-        """Wait for the present write, and raise its error if it failed."""
-        if self._under_way is not None:
-            self._under_way.result()
-
-    def text(self, admission: str) -> str:
-        """Return an admission's notes in the order of the file, joined by line breaks.
-
-        It is fastest if the admissions are read in the order of `subjects`.
-        """
-        offset, length, *others = self._places[admission]
-        start = offset - self._chunk_offset
-        if not 0 <= start <= len(self._chunk) - length:
-            # The first notes of the next admissions follow it; other notes may be far away.
-            self._chunk = memoryview(self._read(offset, max(_BUFFER, length)))
-            self._chunk_offset, start = offset, 0
-        text = str(self._chunk[start : start + length], "utf-8")
-        if not others:
-            return text
-        notes = zip(others[::2], others[1::2], strict=True)
-        return "\n".join([text, *(self._read(*place).decode() for place in notes)])
-
-    def _read(self, offset: int, length: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), length, offset)
-        self._file.seek(offset)  # on Windows; only one thread reads
-        return self._file.read(length)
-
-    def finish(self) -> None:
-        """Write the rest, so that all notes can be read."""
-        self._write()
-        self._wait()
-        self._file.flush()
-
-
 def is_blank(content: bytes) -> bool:
     """Return whether a text in UTF-8 has only white space."""
     beginning = content[:_BEGINNING].decode(errors="ignore")
     return not beginning.strip() and not content.decode().strip()
 
 
+AdmissionNote = tuple[str, str, NoteAbout, bytes]
+"""The subject and the admission of a note, what is known of it, and its text as UTF-8 bytes."""
+
+
 def join_admissions(
     reading: Reading,
-    notes: Iterator[tuple[str, str, bytes]],
+    notes: Iterator[AdmissionNote],
     codes: AdmissionCodes,
     keep: CodeFilter | None,
     work: Path,
     count_rows: bool = False,
+    *,
+    published: bool = False,
 ) -> Iterator[Admission]:
     """Join notes and codes, in the order of the admissions' first notes.
 
     Args:
         reading: Counts dropped notes and admissions.
-        notes: Subject, admission and text (UTF-8) of each note, in file order. Notes without an
-            admission or a text are dropped.
-        codes: The admissions' codes.
-        keep: Chooses codes by the number of admissions with a note that have them; None: all codes.
+        notes: The notes.
+        codes: The codes of the admissions.
+        keep: Chooses codes by the number of admissions that have them; None: all codes.
         work: A private folder for the temporary file.
         count_rows: Choose codes by the number of their rows instead.
+        published: Join notes as the published benchmarks do: in the order of the file, without a
+            blank line between them.
 
     Yields:
         The admissions with at least one note and at least one code that was kept.
+
+    Raises:
+        DataError: If an admission has notes of two patients.
     """
     dropped = reading.dropped
     with NotesAside(work) as aside:
-        for subject, admission, text in notes:
+        for subject, admission, about, text in notes:
             if not admission:
                 dropped["discharge notes without an admission's id"] += 1
             elif is_blank(text):
                 dropped["discharge notes without text"] += 1
             else:
-                aside.add(whole_id(admission), whole_id(subject) or None, text)
+                id = whole_id(admission)
+                try:
+                    aside.add(id, whole_id(subject) or None, text, about)
+                except ValueError as error:
+                    raise DataError(f"admission {id}: {error}.") from None
         aside.finish()
         codes_of = codes.of(aside.subjects, keep, count_rows)
         with_codes = len(aside.subjects.keys() & codes.admissions)
@@ -333,10 +275,34 @@ def join_admissions(
         reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
         complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
         for number, admission in enumerate(complete, start=1):
-            yield Admission(
-                admission, aside.subjects[admission], aside.text(admission), codes_of[admission]
+            joined = joined_admission(
+                admission, aside.subjects[admission], aside.notes(admission), published=published
             )
+            yield replace(joined, codes=codes_of[admission])
             if reading.on_progress and (
                 number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)
             ):
                 reading.on_progress("joining notes and codes", number, len(codes_of), "admissions")
+
+
+def joined_admission(
+    id: str, subject: str | None, notes: Sequence[EncounterNote], *, published: bool = False
+) -> Admission:
+    """Return an admission with the joined text of its notes, but without its codes.
+
+    Args:
+        id: Its id.
+        subject: Its patient's id.
+        notes: Its notes in the order of their source. `NoteAbout.more` has the annotated evidence
+            of a note, as lists of the values of `AnnotatedSpan`.
+        published: As `join_admissions` receives it.
+    """
+    joined = join_notes(notes, "\n" if published else BETWEEN, by_time=not published)
+    spans: list[AnnotatedSpan] = []
+    for note, more in zip(joined.notes, joined.mores, strict=True):
+        first = max((span.group + 1 for span in spans), default=0)
+        spans += (
+            AnnotatedSpan(code, note.begin + begin, note.begin + end, first + group)
+            for code, begin, end, group in more or ()
+        )
+    return Admission(id, subject, joined.text, evidence=tuple(spans), notes=joined.notes)

@@ -30,6 +30,7 @@ from icdcli.data.benchmarks.protocols import (
     Protocol,
     choose_protocol,
 )
+from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
@@ -94,27 +95,15 @@ class MdaceAnnotations:
             )
         return found
 
-    @cached_property
-    def note_ids(self) -> frozenset[str]:
-        """Return the ROW_IDs of the notes that have annotations.
-
-        Raises:
-            DataError: If a file can't be read or isn't in MDACE's format.
-        """
-        return frozenset(note.id for notes in self._notes.values() for note in notes)
-
     def attach(
         self,
         admissions: Iterable[Admission],
-        texts: Mapping[str, str],
         spell: Callable[[str, str], str],
     ) -> Iterator[Admission]:
         """Add their evidence to admissions, and count the annotations of no document.
 
         Args:
-            admissions: The admissions; their ids are HADM_IDs.
-            texts: ROW_ID to text of the annotated notes that were read; complete when the first
-                admission is yielded.
+            admissions: The admissions; their ids are HADM_IDs, those of their notes ROW_IDs.
             spell: Returns the code of the documents for a code without its dot and its kind.
 
         Raises:
@@ -124,11 +113,12 @@ class MdaceAnnotations:
         for admission in admissions:
             notes = self._notes.get(admission.id)
             if notes is not None:
-                read = [note for note in notes if note.id in texts]
+                places = {one.note_id: one for one in admission.notes}
+                read = [note for note in notes if note.id in places]
                 spans = [
                     span
                     for note in read
-                    for span in self._spans(note, texts[note.id], admission.text, spell)
+                    for span in self._spans(note, places[note.id], admission.text, spell)
                 ]
                 # Some annotations are in two files.
                 grouped = [
@@ -143,12 +133,12 @@ class MdaceAnnotations:
         )
 
     def _spans(
-        self, note: _Note, text: str, document: str, spell: Callable[[str, str], str]
+        self, note: _Note, place: NoteBoundary, document: str, spell: Callable[[str, str], str]
     ) -> Iterator[tuple[str, int, int]]:
         """Yield code, begin and end in the document of a note's annotations."""
-        offset = document.find(text)
+        text, offset = document[place.begin : place.end], place.begin
         for begin, end, code, kind, words in note.annotations:
-            if offset < 0 or not 0 <= begin < end <= len(text):
+            if not 0 <= begin < end <= len(text):
                 self.reading.drop("annotations outside their text", 1)
             elif words is not None and words != text[begin:end]:
                 self.reading.drop("annotations whose place in the text holds other words", 1)
@@ -226,7 +216,7 @@ class MdaceSource:
                 self.reading.drop("admissions without annotated codes", 1)
 
     def _admission(self, path: Path, id: str, split: str, notes: Sequence[_Note]) -> Admission:
-        text, codes = "", set[Code]()
+        text, codes, places = "", set[Code](), list[NoteBoundary]()
         spans: dict[tuple[str, int, int], None] = {}
         for note in notes:
             if note.text is None:
@@ -236,6 +226,7 @@ class MdaceSource:
                 )
             before = text + _BETWEEN if text else ""
             text = before + note.text
+            places.append(NoteBoundary(note.id, note.category, None, len(before), len(text)))
             for one in note.annotations:
                 code = dotted(one.code, one.kind, self.system)
                 codes.add(Code(code, one.kind))
@@ -246,7 +237,7 @@ class MdaceSource:
                 else:
                     spans[code, len(before) + one.begin, len(before) + one.end] = None
         evidence = tuple(AnnotatedSpan(*span, group) for group, span in enumerate(spans))
-        return Admission(id, None, text, frozenset(codes), split, evidence)
+        return Admission(id, None, text, frozenset(codes), split, evidence, notes=tuple(places))
 
     def _charts(self) -> list[Path]:
         wanted = Path(str(self.protocol.charts)) / _FOLDERS[self.system]

@@ -6,10 +6,11 @@ older tool read them.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from icdcli.data.benchmarks.protocols import (
     HADM_DIGIT,
@@ -23,16 +24,23 @@ from icdcli.data.benchmarks.protocols import (
     choose_protocol,
 )
 from icdcli.data.benchmarks.published_counts import PUBLISHED, other_rows
+from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
-from icdcli.data.sources.admission_join import AdmissionCodes, is_blank, join_admissions
+from icdcli.data.sources.admission_join import (
+    AdmissionCodes,
+    AdmissionNote,
+    is_blank,
+    join_admissions,
+)
+from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
 from icdcli.data.sources.caml_codes import CamlCodes, procedure_as_caml, with_spelled_evidence
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.mdace import MdaceAnnotations
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
-from icdcli.io.csv_reader import Reading
+from icdcli.io.csv_reader import Reading, read_header
 from icdcli.io.raw_tables import find_tables, list_folder
 
 CATEGORY = "Discharge summary"
@@ -49,11 +57,14 @@ class Mimic3Source:
         folder: The folder of the tables.
         reading: How they are read, and the counts collected on the way.
         mdace: Annotated evidence of some of the notes, if there is any.
+        note_types: The categories of the notes to read, which are joined in the order of their
+            times; None: discharge summaries, in the order of the file, as benchmarks do.
     """
 
     folder: Path
     reading: Reading = field(default_factory=Reading)
     mdace: MdaceAnnotations | None = None
+    note_types: Sequence[str] | None = None
 
     system: System | None = "icd9"
 
@@ -91,14 +102,16 @@ class Mimic3Source:
             DataError: If a table can't be read.
         """
         codes = self._codes(protocol)
-        texts: dict[str, str] = {}
-        notes = self._notes(protocol.note_description, texts)
+        notes = self._notes(protocol.note_description)
         keep = self._keep(protocol)
-        admissions = join_admissions(self.reading, notes, codes, keep, work, protocol.count_rows)
+        admissions = join_admissions(
+            *(self.reading, notes, codes, keep, work, protocol.count_rows),
+            published=self.note_types is None,
+        )
         if self.mdace is None:
             return admissions
         annotated = self.mdace.attach(
-            admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml)
+            admissions, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml)
         )
         return map(with_spelled_evidence, annotated) if protocol.codes_as_caml else annotated
 
@@ -142,36 +155,35 @@ class Mimic3Source:
             refuse_lost_zeros(path, "ICD9_CODE", raws, kind, self.titles)
         return found
 
-    def _notes(
-        self, description: str | None, annotated: dict[str, str]
-    ) -> Iterator[tuple[str, str, bytes]]:
-        """Yield subject, admission and text of the protocol's notes.
-
-        The texts of annotated notes are stored in `annotated`, by their ROW_ID.
-        """
+    def _notes(self, description: str | None) -> Iterator[AdmissionNote]:
+        """Yield the protocol's notes."""
         table, any_note = self.tables["NOTEEVENTS"], False
-        marked = self.mdace.note_ids if self.mdace else frozenset[str]()
-        columns = (
-            "SUBJECT_ID",
-            "HADM_ID",
-            "DESCRIPTION",
-            *(("ROW_ID",) if self.mdace else ()),
-            "TEXT",
+        types = NoteTypes(self.note_types)
+        # Annotations name notes by their ROW_ID, which must then be there.
+        there = [*read_header(table), *(["ROW_ID"] if self.mdace else [])]
+        about = RawNoteColumns(
+            self.reading, there, "ROW_ID", "CATEGORY", ("CHARTTIME", "CHARTDATE")
         )
-        for chunk in self.reading.notes(table, columns, where={"CATEGORY": CATEGORY}):
-            for subject, id, note_description, *row, text in chunk:
+        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", *about.columns, "TEXT")
+        where = {"CATEGORY": CATEGORY} if self.note_types is None else {}
+        for chunk in self.reading.notes(table, columns, where):
+            for subject, id, note_description, *values, text in chunk:
                 if description is not None and note_description != description:
                     self.reading.dropped[
                         f"discharge notes whose DESCRIPTION isn't {description}"
                     ] += 1
-                else:
+                elif (note := about.read(values, types)) is not None:
                     any_note = any_note or bool(id and not is_blank(text))
-                    annotated.update((number, text.decode()) for number in row if number in marked)
-                    yield subject, id, text
+                    yield subject, id, note, text
+        if self.note_types is not None:
+            about.finish()
+            types.require_known(f"{table}, column CATEGORY")
         if not any_note:
             wanted = f"CATEGORY {CATEGORY!r}" + (
                 f" and DESCRIPTION {description!r}" if description else ""
             )
+            if self.note_types is not None:
+                wanted = "one of these types"
             raise DataError(
                 f"{table}: no row has {wanted}, a HADM_ID and a text. Copy or download the "
                 "complete table."
@@ -203,8 +215,13 @@ def _recognizes(folder: Path) -> Match:
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     protocol = choose_protocol("mimic3", _PROTOCOLS, config.protocol)
     annotations = MdaceAnnotations(config.evidence_path, reading) if config.evidence_path else None
-    options = {} if protocol.is_benchmark else {"label_pruning": config.label_pruning}
-    source = Mimic3Source(config.path, reading, annotations)
+    options: dict[str, Any] = (
+        {} if protocol.is_benchmark else {"label_pruning": config.label_pruning}
+    )
+    if config.note_types is not None:
+        refuse_note_types(protocol)
+        options["note_types"] = config.note_types
+    source = Mimic3Source(config.path, reading, annotations, config.note_types)
     return ChosenSource("mimic3", source, protocol, options)
 
 
@@ -215,7 +232,7 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
-        own_options=("evidence_path",),
+        own_options=("evidence_path", "note_types"),
         system="icd9",
     )
 )

@@ -3,7 +3,7 @@
 A protocol reads one ICD version; codes of the other version are ignored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,11 @@ from icdcli.data.benchmarks.protocols import (
     Protocol,
     choose_protocol,
 )
+from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
-from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
+from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
@@ -29,7 +31,7 @@ from icdcli.io.raw_tables import find_tables, list_folder, matching_tables
 
 CODE_TABLES = {"diagnosis": "diagnoses_icd", "procedure": "procedures_icd"}
 TITLE_TABLES = {"diagnosis": "d_icd_diagnoses", "procedure": "d_icd_procedures"}
-NOTES = "discharge"
+NOTES, OTHER_NOTES = "discharge", "radiology"
 _VERSIONS: dict[System, str] = {"icd9": "9", "icd10": "10"}
 _DEEPEST = 5  # folders below the given one: physionet.org/files/mimiciv/2.2/hosp
 
@@ -42,11 +44,15 @@ class Mimic4Source:
         folder: The folder.
         system: The ICD version whose codes are read.
         reading: How the tables are read, and the counts collected on the way.
+        note_types: The types of the notes to read, of ``note/discharge`` and, if it is there,
+            ``note/radiology``; they are joined in the order of their times. None: discharge
+            summaries, in the order of the file, as benchmarks do.
     """
 
     folder: Path
     system: System = "icd10"
     reading: Reading = field(default_factory=Reading)
+    note_types: Sequence[str] | None = None
 
     @cached_property
     def tables(self) -> dict[str, Path]:
@@ -62,8 +68,9 @@ class Mimic4Source:
                 "contains hosp/ (MIMIC-IV) and note/ (MIMIC-IV-Note)."
             )
         hosp, note = self._part("hosp"), self._part("note")
+        more = self.note_types is not None and matching_tables(note, OTHER_NOTES)
         return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(
-            note, [NOTES]
+            note, [NOTES, *([OTHER_NOTES] if more else [])]
         )
 
     def files(self) -> list[Path]:
@@ -94,7 +101,8 @@ class Mimic4Source:
             DataError: If a table can't be read.
         """
         return join_admissions(
-            self.reading, self._notes(), self._codes(), protocol.keep_codes, work
+            *(self.reading, self._notes(), self._codes(), protocol.keep_codes, work),
+            published=self.note_types is None,
         )
 
     def _codes(self) -> AdmissionCodes:
@@ -132,9 +140,23 @@ class Mimic4Source:
                 "dtype=str)."
             )
 
-    def _notes(self) -> Iterator[tuple[str, str, bytes]]:
-        for chunk in self.reading.notes(self.tables[NOTES], ("subject_id", "hadm_id", "text")):
-            yield from ((subject, id, text) for subject, id, text in chunk)
+    def _notes(self) -> Iterator[AdmissionNote]:
+        types = NoteTypes(self.note_types)
+        for name in (NOTES, OTHER_NOTES):
+            if (table := self.tables.get(name)) is None:
+                continue
+            about = RawNoteColumns(
+                self.reading, read_header(table), "note_id", "note_type", ("charttime",)
+            )
+            for chunk in self.reading.notes(
+                table, ("subject_id", "hadm_id", *about.columns, "text")
+            ):
+                for subject, id, *values, text in chunk:
+                    if (note := about.read(values, types)) is not None:
+                        yield subject, id, note, text
+            if self.note_types is not None:
+                about.finish()
+        types.require_known(f"{self.tables[NOTES].parent}, column note_type")
 
     def _code(self, raw: str, kind: str, table: str) -> Code:
         try:
@@ -216,7 +238,10 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     configured = None if config.code_system is None else shape_of(config.code_system)
     system = protocol.system or configured or "icd10"
     options["code_system"] = system
-    source = Mimic4Source(config.path, system, reading)
+    if config.note_types is not None:
+        refuse_note_types(protocol)
+        options["note_types"] = config.note_types
+    source = Mimic4Source(config.path, system, reading, config.note_types)
     return ChosenSource("mimic4", source, protocol, options)
 
 
@@ -228,5 +253,6 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
+        own_options=("note_types",),
     )
 )

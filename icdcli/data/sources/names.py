@@ -10,8 +10,8 @@ from pathlib import Path
 _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
-        *("admission", "admission_join", "caml_codes", "lost_zeros", "names"),
-        *("registry", "tables", "translations"),
+        *("admission", "admission_join", "admission_notes", "caml_codes", "lost_zeros"),
+        *("names", "registry", "tables", "translations"),
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.

@@ -1,8 +1,8 @@
 """OMOP CDM 5.4: the notes of NOTE with the codes of CONDITION_OCCURRENCE, visit by visit.
 
-A document is a visit: its notes joined in the order of the table. A code is what the source had: by
-the source concept if the folder has the table CONCEPT, else the source value. Procedures count if
-there is PROCEDURE_OCCURRENCE. The tables are CSV, compressed or not, or Parquet.
+A document is a visit: its notes joined in the order of their times. A code is what the source had:
+by the source concept if the folder has the table CONCEPT, else the source value. Procedures count
+if there is PROCEDURE_OCCURRENCE. The tables are CSV, compressed or not, or Parquet.
 """
 
 import re
@@ -17,9 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
+from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
-from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
+from icdcli.data.sources.admission_notes import RawNoteColumns
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.code_system import shape_of
@@ -29,11 +31,12 @@ from icdcli.io.csv_reader import NoteRow, Reading, match_columns
 from icdcli.io.fingerprints import file_hash
 from icdcli.io.raw_tables import list_folder
 from icdcli.io.tables.parquet import is_parquet, parquet_schema
+from icdcli.io.tables.records import column_names
 
 NOTE_TABLE, CONCEPT = "note", "concept"
 CODE_TABLES_OF_OMOP = {"diagnosis": "condition", "procedure": "procedure"}
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-_VISIT = "visit_occurrence_id"
+_VISIT, _TYPE = "visit_occurrence_id", "note_class_concept_id"
 _VOCABULARIES: dict[tuple[System, str], tuple[str, ...]] = {
     ("icd10", "diagnosis"): ("ICD10CM",),
     ("icd10", "procedure"): ("ICD10PCS",),
@@ -96,11 +99,13 @@ class OmopSource:
         folder: The folder.
         system: The coding system whose codes are read.
         reading: How the tables are read, and the counts collected on the way.
+        note_types: The values of ``note_class_concept_id`` of the notes to read; None: all.
     """
 
     folder: Path
     system: System = "icd10"
     reading: Reading = field(default_factory=OmopReading)
+    note_types: Sequence[str] | None = None
 
     @cached_property
     def tables(self) -> dict[str, Path]:
@@ -142,10 +147,19 @@ class OmopSource:
             self.reading, self._notes(), self._codes(), protocol.keep_codes, work
         )
 
-    def _notes(self) -> Iterator[tuple[str, str, bytes]]:
-        columns = ("person_id", _VISIT, "note_text")
-        for chunk in self.reading.notes(self.tables[NOTE_TABLE], columns):
-            yield from ((person, visit, text) for person, visit, text in chunk)
+    def _notes(self) -> Iterator[AdmissionNote]:
+        table, types = self.tables[NOTE_TABLE], NoteTypes(self.note_types)
+        names = column_names(table, self.reading)
+        notes = RawNoteColumns(
+            self.reading, names, "note_id", _TYPE, ("note_datetime", "note_date")
+        )
+        columns = ("person_id", _VISIT, *notes.columns, "note_text")
+        for chunk in self.reading.notes(table, columns):
+            for person, visit, *about, text in chunk:
+                if (note := notes.read(about, types)) is not None:
+                    yield person, visit, note, text
+        notes.finish()
+        types.require_known(f"{table}, column {_TYPE}")
 
     def _codes(self) -> AdmissionCodes:
         found = AdmissionCodes()
@@ -233,8 +247,11 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     protocol = choose_protocol("omop", _PROTOCOLS, config.protocol)
     system = (None if config.code_system is None else shape_of(config.code_system)) or "icd10"
     of_tables = OmopReading(**{one.name: getattr(reading, one.name) for one in fields(reading)})
-    options: dict[str, Any] = {"code_system": system}
-    return ChosenSource("omop", OmopSource(config.path, system, of_tables), protocol, options)
+    options: dict[str, Any] = {"code_system": system, "notes": "by time"}
+    if config.note_types is not None:
+        options["note_types"] = config.note_types
+    source = OmopSource(config.path, system, of_tables, config.note_types)
+    return ChosenSource("omop", source, protocol, options)
 
 
 register(
@@ -245,5 +262,6 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
+        own_options=("note_types",),
     )
 )

@@ -305,8 +305,9 @@ def _options_of_others(config: DataConfig, dataset: str) -> Iterator[str]:
     fields = DataConfig.model_fields.items()
     if not {name for name, one in fields if getattr(config, name) != one.default} - _OF_ALL:
         return  # without importing the other sources
+    own = source_type(dataset).own_options
     for other in source_types():
-        for option in other.own_options if other.name != dataset else ():
+        for option in (one for one in other.own_options if one not in own):
             if getattr(config, option) != DataConfig.model_fields[option].default:
                 yield f"{option}: is for dataset: {other.name}, but {config.path} is {dataset}"
 

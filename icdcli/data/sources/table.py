@@ -4,7 +4,7 @@ Rows are counted from 1, without the header. The number is the document's id if 
 ids, and messages name it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -20,16 +20,16 @@ from icdcli.data.benchmarks.protocols import (
 )
 from icdcli.data.markup import MISREAD, is_misread
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import CODES_COLUMN, Admission, AnnotatedSpan, Code
+from icdcli.data.sources.admission import CODES_COLUMN, Admission, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
-from icdcli.data.sources.tables.cells import id_of, note_of, split_of
 from icdcli.data.sources.tables.codes import TableCodes, listed_codes, refuse_problem
-from icdcli.data.sources.tables.evidence import evidence_spans, short_value
+from icdcli.data.sources.tables.encounters import EncounterRows
+from icdcli.data.sources.tables.evidence import short_value
+from icdcli.data.sources.tables.reader import RowReader
 from icdcli.data.sources.tables.rows import (
     RepeatedIds,
     SameTexts,
     TableColumns,
-    codes_cell,
     find_columns,
     moreover,
 )
@@ -39,26 +39,27 @@ from icdcli.data.sources.tables.splits import (
     refuse_ignored_splits,
     refuse_leaks,
 )
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.code_system import shape_of
 from icdcli.icd.codes import System
-from icdcli.icd.days import read_day
 from icdcli.icd.listed_cells import ListedCodes
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import (
     ENDINGS,
     column_names,
-    is_sheet,
     is_table,
     table_files,
     table_rows,
 )
-from icdcli.io.tables.spreadsheet import sheet_epoch
 
 T = TypeVar("T")
 
+_OPTIONAL_COLUMNS = (
+    *("evidence_column", "date_column"),
+    *("encounter_column", "note_type_column", "time_column"),
+)
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 
 
@@ -79,6 +80,12 @@ class TableSource:
             "begin": …, "end": …}`` in characters of the text; fragments of one annotation share a
             number ``group``. None: no evidence.
         date_column: The column of the days of discharge; None: they are unknown.
+        encounter_column: The column of encounters, whose rows are the notes of one document; None:
+            each row is a document.
+        note_type_column: The column of the types of these notes; None: they are unknown.
+        time_column: The column of the times by which they are ordered; None: `date_column`, or the
+            order of the rows.
+        note_types: The types of the notes to read; None: all.
         reading: How the table is read, and the counts of dropped rows.
         system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
             and all count as diagnoses.
@@ -96,6 +103,10 @@ class TableSource:
     split_column: str | None = None
     evidence_column: str | None = None
     date_column: str | None = None
+    encounter_column: str | None = None
+    note_type_column: str | None = None
+    time_column: str | None = None
+    note_types: Sequence[str] | None = None
     reading: Reading = field(default_factory=Reading)
     system: System | None = None
     listed: ListedCodes | None = None
@@ -127,9 +138,10 @@ class TableSource:
         columns = {"text_column": self.text_column}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
-            if name is not None or usual in map(plain_name, available):
+            there = {*map(plain_name, available)} - {plain_name(self.encounter_column or "")}
+            if name is not None or usual in there:
                 columns[role] = name or usual
-        for role in ("evidence_column", "date_column"):
+        for role in _OPTIONAL_COLUMNS:
             if (name := getattr(self, role)) is not None:
                 columns[role] = name
         return find_columns(self.path, available, columns, self.codes_column)
@@ -147,7 +159,10 @@ class TableSource:
         Raises:
             DataError: If the file can't be read or a value is refused; the message names the row.
         """
-        splits_count = self.own_splits is not None and protocol.split_of is own_split
+        if self.encounter_column is not None:
+            yield from self._encounters(protocol, work)
+            return
+        splits_count, cells = self._splits_count(protocol), self._row_reader
         misread = 0
         repeated, same_texts = self._codes_and_ids[1], SameTexts()
         left = dict.fromkeys(repeated.codes)  # those of which no row with a text was read yet
@@ -157,11 +172,11 @@ class TableSource:
                 self.reading.drop("rows without text", 1)
                 continue
             row = self.columns.row(values)
-            id, text = self._id(row, number), self._text(row, number)
-            subject = self._name(row, "subject_column", number)
-            split = self._read(split_of, row, "split_column", number) if splits_count else None
-            day = self._day(row, number)
-            codes = self._codes(self._cell(row, number), number)
+            id, text = cells.id(row, number), cells.text(row, number)
+            subject = cells.name(row, "subject_column", number)
+            split = cells.split(row, number) if splits_count else None
+            day = cells.day(row, number)
+            codes = self._codes(row, number)
             if id in repeated.codes:
                 self._require_same(repeated, id, number, text, (subject, split, day))
                 if text is None or id not in left:
@@ -176,7 +191,7 @@ class TableSource:
                 self.reading.drop("rows without codes", 1)
             else:
                 misread += is_misread(text)
-                evidence = self._evidence(row.get("evidence_column"), text, number)
+                evidence = cells.evidence(row, text, self._code, number)
                 yield Admission(id, subject, text, codes, split, evidence, day)
         self.reading.drop("documents without text", len(left))
         if misread:
@@ -184,18 +199,6 @@ class TableSource:
         same_texts.refuse(self.path)
         if repeated.codes:
             self.reading.choices["rows"] = repeated.summary
-
-    def _id(self, row: Mapping[str, Any], number: int) -> str:
-        if "id_column" not in row:
-            return str(number)
-        id = self._name(row, "id_column", number)
-        if id is None:
-            raise self._wrong(number, "id_column", "is empty. Every document needs its own id.")
-        return id
-
-    def _text(self, row: Mapping[str, Any], number: int) -> str | None:
-        """Return the text; None if there is none."""
-        return self._read(note_of, row, "text_column", number)
 
     def _require_same(
         self,
@@ -209,43 +212,37 @@ class TableSource:
         if problem is None and "evidence_column" in self.columns.names and repeated.rows > 1:
             problem = "is in several rows, and evidence needs one row per document"
         if problem is not None:
-            raise self._wrong(
+            raise self._row_reader.wrong(
                 number,
                 "id_column",
                 f"{short_value(id)} {problem}. Every document needs an id of its own: set "
                 "id_column to a column of such ids. Only rows with the same text are one document.",
             )
 
-    def _name(self, row: Mapping[str, Any], role: str, number: int) -> str | None:
-        """Return an id as a string; None if there is none."""
-        return self._read(lambda value: id_of(value, role), row, role, number)
-
-    def _day(self, row: Mapping[str, Any], number: int) -> date | None:
-        """Return the day of the discharge; None if there is none."""
-        return self._read(lambda value: read_day(value, self._epoch), row, "date_column", number)
-
-    def _read(self, read: Callable[[Any], T], row: Mapping[str, Any], role: str, number: int) -> T:
-        """Return what is in the cell of a role."""
-        try:
-            return read(row.get(role))
-        except ValueError as error:
-            raise self._wrong(number, role, f"{error}.") from error
-
-    def _cell(self, row: Mapping[str, Any], number: int) -> Any:
-        """Return the codes of a row as one cell."""
-        in_excel = is_sheet(self.path)
-        return self._read(
-            lambda value: codes_cell(value, self.columns, self.system, in_excel, self.listed),
-            row,
-            "codes_column",
-            number,
+    def _encounters(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        rows = EncounterRows(
+            self._row_reader,
+            self.reading,
+            self._codes,
+            self._code,
+            self._splits_count(protocol),
+            self.note_types,
         )
+        return rows.admissions(table_rows(self.path, self.columns.all, self.reading), work)
 
-    def _codes(self, value: Any, number: int) -> frozenset[Code]:
+    def _splits_count(self, protocol: Protocol) -> bool:
+        return self.own_splits is not None and protocol.split_of is own_split
+
+    @cached_property
+    def _row_reader(self) -> RowReader:
+        return RowReader(self.path, self.columns, self.system, self.listed)
+
+    def _codes(self, row: Mapping[str, Any], number: int) -> frozenset[Code]:
+        value = self._row_reader.cell(row, number)
         try:
             return frozenset(self._code(raw) for raw in cell_codes(value, self.system, self.listed))
         except ValueError as error:
-            raise self._wrong(number, "codes_column", f"{error}.") from error
+            raise self._row_reader.wrong(number, "codes_column", f"{error}.") from error
 
     def _code(self, raw: str) -> Code:
         if self.listed is not None:
@@ -263,14 +260,10 @@ class TableSource:
         names = {"date_column": self.columns.names["date_column"]}
         rows = table_rows(self.path, list(names.values()), self._first_reading())
         days = (
-            self._day(dict(zip(names, values, strict=True)), number)
+            self._row_reader.day(dict(zip(names, values, strict=True)), number)
             for number, values in enumerate(rows, start=1)
         )
         return max((day for day in days if day is not None), default=None)
-
-    @cached_property
-    def _epoch(self) -> date | None:
-        return sheet_epoch(self.path) if is_sheet(self.path) else None
 
     @property
     def codes(self) -> TableCodes:
@@ -284,7 +277,12 @@ class TableSource:
     @cached_property
     def _codes_and_ids(self) -> tuple[TableCodes, RepeatedIds]:
         """Return how codes are read, and the ids of several rows with the codes of all of them."""
-        ids = {role: name for role, name in self.columns.names.items() if role == "id_column"}
+        joined = self.encounter_column is not None  # ids are then those of an encounter's notes
+        ids = {
+            role: name
+            for role, name in self.columns.names.items()
+            if role == "id_column" and not joined
+        }
         columns = TableColumns(ids, self.columns.codes)
 
         def rows() -> Iterator[tuple[str | None, Any]]:
@@ -292,8 +290,8 @@ class TableSource:
                 table_rows(self.path, columns.all, self._first_reading()), start=1
             ):
                 row = columns.row(values)
-                id = self._id(row, number) if ids and any(values) else None
-                yield id, self._cell(row, number)
+                id = self._row_reader.id(row, number) if ids and any(values) else None
+                yield id, self._row_reader.cell(row, number)
 
         repeated = RepeatedIds()
         found = TableCodes.read(
@@ -318,16 +316,6 @@ class TableSource:
         own = self.reading
         return Reading(own.chunk_size, own.skip_bad_rows, own.on_progress)
 
-    def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
-        """Return the spans of one cell."""
-        try:
-            return evidence_spans(value, text, self._code)
-        except ValueError as error:
-            raise self._wrong(number, "evidence_column", f"{error}.") from error
-
-    def _wrong(self, number: int, role: str, message: str) -> DataError:
-        return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")
-
 
 _PROTOCOLS = (PATIENT,)
 _COLUMNS = ("text_column", "codes_column", "id_column", "subject_column", "split_column")
@@ -339,9 +327,13 @@ def _recognizes(file: Path) -> Match:
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     options: dict[str, Any] = {name: getattr(config, name) for name in _COLUMNS}
-    for name in ("evidence_column", "date_column"):
-        if (column := getattr(config, name)) is not None:
-            options[name] = column
+    for name in (*_OPTIONAL_COLUMNS, "note_types"):
+        if (value := getattr(config, name)) is not None:
+            options[name] = value
+    if config.note_types is not None and config.note_type_column is None:
+        raise ConfigError(
+            "note_types: needs the column of the types. Set note_type_column, or leave it out."
+        )
     accepted = config.accept_unknown_codes
     source = TableSource(
         config.path,
@@ -388,6 +380,6 @@ register(
         recognizes=_recognizes,
         open=_open,
         is_file=True,
-        own_options=(*_COLUMNS, "evidence_column", "date_column", "code_kind"),
+        own_options=(*_COLUMNS, *_OPTIONAL_COLUMNS, "note_types", "code_kind"),
     )
 )

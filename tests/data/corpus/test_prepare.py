@@ -40,7 +40,9 @@ def test_a_corpus_is_made_once(data):
     again = prepare(DataConfig(data_path=data))
     assert (again.folder, again.created, again.card) == (first.folder, False, first.card)
     assert {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()} == before
-    assert set(before) == {"documents.parquet", "labels.parquet", "card.json"}
+    assert set(before) == {
+        *("documents.parquet", "labels.parquet", "boundaries.parquet", "card.json")
+    }
     assert {"reading NOTEEVENTS.csv", "reading D_ICD_PROCEDURES.csv"} <= set(stages)
 
 

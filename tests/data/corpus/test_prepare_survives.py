@@ -12,8 +12,8 @@ import pytest
 from icdcli.data.corpus import writer as corpus_writer
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission_join import NotesAside
 from icdcli.errors import DataError
 from icdcli.io.locks import exclusive
 

@@ -3,9 +3,13 @@ from collections import Counter
 import pytest
 
 from icdcli.data.benchmarks.protocols import at_least, most_frequent
-from icdcli.data.sources import admission_join
+from icdcli.data.encounters import notes_aside
+from icdcli.data.encounters.boundaries import NoteBoundary
+from icdcli.data.encounters.joining import NoteAbout
+from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.sources.admission import Code
-from icdcli.data.sources.admission_join import AdmissionCodes, NotesAside, join_admissions, whole_id
+from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions, whole_id
+from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading
 
 A, B, C = Code("A00", "diagnosis"), Code("B00", "diagnosis"), Code("B00", "procedure")
@@ -44,35 +48,42 @@ def test_rows_without_a_code_or_an_admission_are_counted_by_reason(codes_of):
 
 def join(tmp_path, notes, codes, keep=None):
     reading = Reading()
-    encoded = ((subject, admission, text.encode()) for subject, admission, text in notes)
-    return list(join_admissions(reading, encoded, codes, keep, tmp_path)), reading.dropped
+    encoded = (
+        (subject, admission, NoteAbout(str(number)), text.encode())
+        for number, (subject, admission, text) in enumerate(notes)
+    )
+    found = join_admissions(reading, encoded, codes, keep, tmp_path, published=True)
+    return list(found), reading.dropped
 
 
 @pytest.mark.parametrize("buffer", [1, 100, 1 << 20])
 @pytest.mark.parametrize("system", ["here", "one without pread"])
 def test_notes_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system, buffer):
-    monkeypatch.setattr(admission_join, "_BUFFER", buffer)
+    monkeypatch.setattr(notes_aside, "_BUFFER", buffer)
     if system != "here":
         monkeypatch.delattr("os.pread")  # Windows
     notes = [
         ("s", "1", "first"),
         *(("t", str(n), f"note {n} é") for n in range(2, 5000)),
-        ("u", "1", "last"),
+        ("", "1", "last"),
     ]
     codes = codes_of(*((str(n), A) for n in range(1, 5000)))
     admissions, _ = join(tmp_path, notes, codes)
     assert [admission.id for admission in admissions] == [str(n) for n in range(1, 5000)]
     assert (admissions[0].text, admissions[0].subject_id) == ("first\nlast", "s")
+    assert admissions[0].notes == (
+        NoteBoundary("0", None, None, 0, 5), NoteBoundary("4999", None, None, 6, 10)
+    )  # fmt: skip
     assert admissions[4998].text == "note 4999 é"
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
     with pytest.raises(KeyError), NotesAside(tmp_path) as aside:
-        aside.add("1", None, b"x")
+        aside.add("1", None, b"x", NoteAbout("7"))
         (path,) = tmp_path.iterdir()
         assert path.stat().st_mode & 0o777 == 0o600
-        aside.text("2")
+        aside.notes("2")
     assert not list(tmp_path.iterdir())
 
 
@@ -127,3 +138,9 @@ def test_filters_choose_codes_by_count_and_ties_by_name():
 )
 def test_ids_that_pandas_or_r_wrote_as_numbers_are_those_of_mimic(written, id):
     assert whole_id(written) == id
+
+
+def test_an_admission_of_two_patients_is_refused(tmp_path, codes_of):
+    notes = [("s", "1", "first"), ("t", "1", "second")]
+    with pytest.raises(DataError, match="admission 1: has notes of two patients, s and t"):
+        join(tmp_path, notes, codes_of(("1", A)))

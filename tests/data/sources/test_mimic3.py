@@ -1,5 +1,6 @@
 import gzip
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +15,12 @@ from icdcli.data.benchmarks.protocols import (
     most_frequent,
 )
 from icdcli.data.benchmarks.published_counts import PUBLISHED
+from icdcli.data.encounters.boundaries import NoteBoundary
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.mimic3 import Mimic3Source
-from icdcli.errors import DataError
+from icdcli.data.sources.registry import choose_source
+from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 
 NOTES = """\
@@ -255,3 +259,41 @@ def test_procedures_without_their_leading_zeros_are_refused(folder, in_titles):
         read(folder)
     procedures.write_text(rows.format("0066"))
     assert Code("00.66", "procedure") in read(folder)[0][0].codes
+
+
+def test_notes_of_chosen_categories_are_joined_in_the_order_of_their_times(folder):
+    notes = NOTES.replace("3,10,101,2150-01-01,,", "3,10,101,2149-12-31,2149-12-31 20:00:00,")
+    (folder / "NOTEEVENTS.csv").write_text(notes)
+    wanted = ["nursing", "Discharge summary"]
+    chosen = choose_source(DataConfig(data_path=folder, note_types=wanted), Reading())
+    assert chosen.options["note_types"] == wanted
+    found = {one.id: one for one in chosen.source.admissions(PATIENT, folder)}
+    assert found["101"].text == "Nothing to do with it\n\nFirst note\n\nAn addendum"
+    assert found["101"].notes[0] == NoteBoundary("3", "Nursing", datetime(2149, 12, 31, 20), 0, 21)
+    assert [one.note_id for one in found["101"].notes] == ["3", "2", "6"]
+
+
+def test_a_category_that_no_note_has_is_refused_with_those_that_there_are(folder):
+    chosen = choose_source(DataConfig(data_path=folder, note_types=["Echo"]), Reading())
+    with pytest.raises(
+        DataError,
+        match=r"column CATEGORY: no note has the type 'Echo'. The types are: Discharge summary "
+        r"\(\d\), Nursing \(1\)",
+    ):
+        list(chosen.source.admissions(PATIENT, folder))
+
+
+def test_benchmarks_define_their_notes(folder):
+    config = DataConfig(data_path=folder, protocol="mimic3-50", note_types=["Nursing"])
+    with pytest.raises(ConfigError, match="protocol mimic3-50 defines which notes are read"):
+        choose_source(config, Reading())
+
+
+def test_the_places_of_notes_are_known_in_the_order_of_the_file(folder):
+    chosen = choose_source(DataConfig(data_path=folder), Reading())
+    found = {one.id: one for one in chosen.source.admissions(PATIENT, folder)}
+    assert found["101"].text == "First note\nAn addendum"
+    assert found["101"].notes == (
+        NoteBoundary("2", "Discharge summary", datetime(2150, 1, 1), 0, 10),
+        NoteBoundary("6", "Discharge summary", datetime(2150, 1, 1), 11, 22),
+    )

@@ -3,10 +3,12 @@ import gzip
 import pytest
 
 from icdcli.data.benchmarks.protocols import MIMIC4_ICD9, MIMIC4_ICD10, PATIENT
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.mimic4 import Mimic4Source, parts
-from icdcli.data.sources.registry import recognize
+from icdcli.data.sources.registry import choose_source, recognize
 from icdcli.errors import DataError
+from icdcli.io.csv_reader import Reading
 
 TABLES = {
     "hosp/diagnoses_icd": """subject_id,hadm_id,seq_num,icd_code,icd_version
@@ -164,3 +166,26 @@ def test_ids_and_versions_that_pandas_saved_as_numbers_are_read_or_named(tmp_pat
         rewrite(diagnoses, f",{version}\n", f",{version}.0\n")
     with pytest.raises(DataError, match=r"icd_version was saved as numbers: it has 10\.0"):
         list(Mimic4Source(tmp_path).admissions(PATIENT, tmp_path))
+
+
+def test_notes_of_chosen_types_are_of_both_tables_of_notes(tmp_path):
+    folder = write(tmp_path)
+    (folder / "note" / "radiology.csv").write_text(
+        "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
+        "1-RR-1,1,20,RR,1,2179-12-31 20:00:00,,An infiltrate\n"
+        "1-AR-1,1,20,AR,2,2180-01-02,,An addendum\n"
+    )
+    config = DataConfig(data_path=folder, note_types=["DS", "RR"])
+    chosen = choose_source(config, Reading())
+    found = {one.id: one for one in chosen.source.admissions(PATIENT, folder)}
+    assert found["20"].text == "An infiltrate\n\nSome note\n\nIts addition"
+    assert [one.note_id for one in found["20"].notes] == ["1-RR-1", "1-DS-1", "1-DS-2"]
+    assert chosen.source.reading.dropped["notes of other types"] == 1
+    assert folder / "note" / "radiology.csv" in chosen.source.files()
+
+
+def test_types_of_notes_need_no_table_of_radiology(tmp_path):
+    config = DataConfig(data_path=write(tmp_path), note_types=["RR"])
+    chosen = choose_source(config, Reading())
+    with pytest.raises(DataError, match=r"no note has the type 'RR'.* The types are: DS \(5\)"):
+        list(chosen.source.admissions(PATIENT, tmp_path))

@@ -1,13 +1,17 @@
+from datetime import datetime
+
 import pandas
 import pytest
 
 from icdcli.data.benchmarks.protocols import PATIENT
 from icdcli.data.corpus.prepare import prepare
+from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.omop import OmopReading, OmopSource
-from icdcli.data.sources.registry import recognize
+from icdcli.data.sources.registry import choose_source, recognize
 from icdcli.errors import DataError
+from icdcli.io.csv_reader import Reading
 
 INTEGERS = ["visit_occurrence_id"]
 TABLES = {
@@ -80,7 +84,7 @@ def test_visits_with_the_codes_of_the_source(tmp_path, ending):
     source, found = read(write(tmp_path, ending))
     assert list(found) == ["20", "21"]
     first = found["20"]
-    assert (first.subject_id, first.text) == ("7", "Some note\nIts addition")
+    assert (first.subject_id, first.text) == ("7", "Some note\n\nIts addition")
     assert first.codes == {
         Code("I10", "diagnosis"),
         Code("E11.9", "diagnosis"),
@@ -163,3 +167,43 @@ def test_columns_of_parquet_of_any_type(tmp_path):
     ]
     kept = reading.notes(tmp_path / "n.parquet", ("visit", "text"), {"visit": "1"})
     assert list(kept) == [[("1", b"a")]]
+
+
+NOTES = TABLES["NOTE"].assign(
+    note_date=["2026-05-31", "2026-06-01", "2026-05-30", "2026-06-01", "2026-06-01"],
+    note_class_concept_id=[1, 1, 2, 1, 1],
+)
+
+
+def test_the_notes_of_a_visit_are_in_the_order_of_their_times(tmp_path):
+    source, found = read(write(tmp_path, "parquet", NOTE=NOTES))
+    assert found["20"].text == "Its addition\n\nSome note"
+    assert found["20"].notes == (
+        NoteBoundary("3", "2", datetime(2026, 5, 30), 0, 12),
+        NoteBoundary("1", "1", datetime(2026, 5, 31), 14, 23),
+    )
+    assert not source.reading.choices
+
+
+def test_notes_without_a_time_are_counted(tmp_path):
+    source, _ = read(write(tmp_path, "csv"))
+    assert source.reading.choices == {
+        "notes without a time": "5 of 5; they come last in their admission"
+    }
+
+
+def test_only_notes_of_some_classes_are_read(tmp_path):
+    folder = write(tmp_path, "csv", NOTE=NOTES)
+    prepared = choose_source(DataConfig(data_path=folder, note_types=["2"]), Reading())
+    assert prepared.options["note_types"] == ["2"]
+    (only,) = prepared.source.admissions(PATIENT, folder)
+    assert only.text == "Its addition"
+    prepared = choose_source(DataConfig(data_path=folder, note_types=["3"]), Reading())
+    with pytest.raises(DataError, match=r"no note has the type '3'.* are: 1 \(4\), 2 \(1\)"):
+        list(prepared.source.admissions(PATIENT, folder))
+
+
+def test_a_visit_of_two_persons_is_refused(tmp_path):
+    notes = NOTES.assign(person_id=[7, 8, 9, 9, 9])
+    with pytest.raises(DataError, match="admission 20: has notes of two patients, 7 and 9"):
+        read(write(tmp_path, "csv", NOTE=notes))

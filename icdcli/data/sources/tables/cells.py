@@ -11,6 +11,7 @@ from icdcli.data.sources.tables.splits import SPLIT_NAMES
 from icdcli.icd.code_cells import MISSING, is_unicode
 
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
+_LONGEST_TYPE = 100
 _NO_UNICODE = "isn't valid Unicode. Write it again as UTF-8"
 
 
@@ -56,6 +57,23 @@ def id_of(value: Any, role: str) -> str | None:
     if name.lower() in MISSING:
         raise ValueError(f"is {name!r}, which stands for a missing value. Leave the cell empty")
     return name or None
+
+
+def note_type_of(value: Any) -> str | None:
+    """Return the type of a note; None if there is none.
+
+    Raises:
+        ValueError: If it is none, but perhaps a text.
+    """
+    if value is None:
+        return None
+    name = str(value).strip()
+    if len(name) > _LONGEST_TYPE or len(name.splitlines()) > 1:
+        raise ValueError(
+            f"has a text of {len(name):,} characters, not the type of a note. Set note_type_column "
+            "to the column of types"
+        )
+    return None if name.lower() in MISSING else name or None
 
 
 def split_of(value: Any) -> str:
