@@ -15,7 +15,7 @@ def compare(
     run_dirs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN_DIR...",
+            metavar="RUN_DIR",
             help="Two or more runs, or folders written by icdcode score --out; each is compared "
             "with the first.",
         ),

@@ -14,7 +14,7 @@ def drift(
     run_dir: RunOrCheckpoint,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="NOTES...", help="Notes, in any form that `icdcode predict` reads."),
+        typer.Argument(metavar="NOTES", help="Notes, in any form that `icdcode predict` reads."),
     ],
     load: Load = "metric",
     text_column: Annotated[

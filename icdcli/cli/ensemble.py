@@ -13,7 +13,7 @@ from icdcli.report.console import Output
 def ensemble(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_DIR...", help="The run folders.", autocompletion=complete_run),
+        typer.Argument(metavar="RUN_DIR", help="The run folders.", autocompletion=complete_run),
     ],
     name: Annotated[str, typer.Option(help="Name of the new run folder.")],
     project: Annotated[

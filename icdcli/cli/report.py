@@ -13,7 +13,7 @@ from icdcli.run_dir import RunDir
 def report(
     run_dirs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_DIR...", help="One run, or several to compare with the first."),
+        typer.Argument(metavar="RUN_DIR", help="One run, or several to compare with the first."),
     ],
     load: Load = "metric",
     split: Annotated[

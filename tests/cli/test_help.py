@@ -48,6 +48,13 @@ def test_every_option_and_argument_has_a_help_text(words):
     assert silent == []
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_dots_in_the_usage_mark_a_repeated_word_once(words):
+    command = COMMANDS[words]
+    with command.make_context("icdcode", [], resilient_parsing=True) as context:
+        assert not re.search(r"\.\.\.\W+\.\.\.", command.get_usage(context))
+
+
 def test_a_demo_without_a_folder_accepts_keys(icdcode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = icdcode("demo", "nothing=1")
