@@ -10,22 +10,26 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from random import Random
 
-from icdcli.data.synthetic import wording
-from icdcli.data.synthetic.chance import between, pick
-from icdcli.data.synthetic.conditions import CARRIED_PLACES, Condition, sample_conditions
-from icdcli.data.synthetic.notes import SyntheticNote, compose_note, sentence
+from icdcli.data.synthetic.stays import (
+    Stay,
+    Titles,
+    addenda,
+    make_stays,
+    note_for,
+    packaged_titles,
+    require_enough,
+    summaries,
+)
 from icdcli.data.synthetic.tables import Cell, publish_tables, write_table
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS, dotted
 from icdcli.icd.titles import short_titles, titles
 from icdcli.io.csv_reader import Reading, Row
 from icdcli.io.raw_tables import find_tables, matching_tables
-
-FEWEST_ADMISSIONS = 20
 
 _CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
 _DICTIONARIES = {"diagnosis": "D_ICD_DIAGNOSES", "procedure": "D_ICD_PROCEDURES"}
@@ -64,19 +68,6 @@ class DemoSummary:
     not_counting: float
 
 
-@dataclass
-class _Stay:
-    """One row of ADMISSIONS, with its codes and its note."""
-
-    subject_id: int
-    hadm_id: int
-    sex: str
-    admitted: date
-    discharged: date
-    codes: Mapping[str, list[str]]
-    note: SyntheticNote | None = None
-
-
 def write_demo_data(
     folder: Path,
     admissions: int = 2000,
@@ -101,28 +92,17 @@ def write_demo_data(
         ConfigError: If there are too few admissions, tables exist already, or the folder can't be
             written.
     """
-    if admissions < FEWEST_ADMISSIONS:
-        raise ConfigError(
-            f"admissions is {admissions}, but synthetic data needs at least {FEWEST_ADMISSIONS}."
-        )
+    require_enough(admissions)
     with publish_tables(folder, overwrite) as building:
         rng = Random(seed)
-        names = _packaged_titles()
-        stays = []
-        for stay in _draw_stays(rng, admissions):
-            if rng.random() >= 0.02:
-                stay.note = _note_for(rng, stay, names)
-            stays.append(stay)
-            if on_progress and len(stays) % 50 == 0:
-                on_progress(len(stays), admissions)
+        names = packaged_titles()
+        stays = make_stays(rng, admissions, names, on_progress)
         _write_patients(building, stays)
         _write_admissions(building, stays, names)
         for kind in KINDS:
             _write_codes(building, stays, kind)
             _write_dictionary(building, kind, {code for stay in stays for code in stay.codes[kind]})
         rows = _write_notes(building, rng, stays)
-        if on_progress:
-            on_progress(admissions, admissions)
     return _summary(folder, stays, rows)
 
 
@@ -151,10 +131,10 @@ def write_notes_for(
     sexes = {
         subject: sex for path in patients for subject, sex in _rows(path, "SUBJECT_ID", "GENDER")
     }
-    rng, names, stays = Random(seed), _packaged_titles(), []
+    rng, names, stays = Random(seed), packaged_titles(), []
     for row in _rows(sources["ADMISSIONS"], "SUBJECT_ID", "HADM_ID", "ADMITTIME", "DISCHTIME"):
         stay = _read_stay(row, codes, sexes, sources["ADMISSIONS"])
-        stay.note = _note_for(rng, stay, names)
+        stay.note = note_for(rng, stay, names)
         stays.append(stay)
     with publish_tables(folder, overwrite) as building:
         for source in [*sources.values(), *patients]:
@@ -166,40 +146,7 @@ def write_notes_for(
     return _summary(folder, stays, rows)
 
 
-def _packaged_titles() -> dict[tuple[str, str], str]:
-    return {(code, kind): title for kind in KINDS for code, title in titles("icd9", kind).items()}
-
-
-def _draw_stays(rng: Random, admissions: int) -> Iterator[_Stay]:
-    """Draw patients with one to three admissions each; chronic conditions stay with the patient."""
-    hadm_id, subject_id, left = 100000, 1, admissions
-    while left:
-        subject_id += between(rng, 1, 4)
-        sex = pick(rng, "FM")
-        begin = date(between(rng, 2105, 2185), 1, 1) + timedelta(days=between(rng, 0, 360))
-        carried: list[Condition] = []
-        for _ in range(min(left, pick(rng, (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3)))):
-            hadm_id += between(rng, 1, 9)
-            end = begin + timedelta(days=between(rng, 1, 16))
-            conditions = sample_conditions(rng, sex, carried) if rng.random() >= 0.02 else []
-            codes: dict[str, list[str]] = {
-                kind: [item.code for item in reversed(conditions) if item.kind == kind]
-                for kind in KINDS
-            }
-            yield _Stay(subject_id, hadm_id, sex, begin, end, codes)
-            carried = [condition for condition in conditions if condition.place in CARRIED_PLACES]
-            begin = end + timedelta(days=between(rng, 10, 700))
-            left -= 1
-
-
-def _note_for(rng: Random, stay: _Stay, names: Mapping[tuple[str, str], str]) -> SyntheticNote:
-    dates = (stay.admitted, stay.discharged)
-    return compose_note(
-        rng, stay.codes["diagnosis"], stay.codes["procedure"], names, stay.sex, dates
-    )
-
-
-def _write_patients(folder: Path, stays: Sequence[_Stay]) -> None:
+def _write_patients(folder: Path, stays: Sequence[Stay]) -> None:
     patients = {stay.subject_id: stay for stay in stays}
     rows = (
         (
@@ -217,10 +164,8 @@ def _write_patients(folder: Path, stays: Sequence[_Stay]) -> None:
     write_table(folder, "PATIENTS", rows)
 
 
-def _write_admissions(
-    folder: Path, stays: Sequence[_Stay], names: Mapping[tuple[str, str], str]
-) -> None:
-    def row(number: int, stay: _Stay) -> tuple[Cell, ...]:
+def _write_admissions(folder: Path, stays: Sequence[Stay], names: Titles) -> None:
+    def row(number: int, stay: Stay) -> tuple[Cell, ...]:
         # Derived from the id, not drawn, so that changes of this table don't change the notes.
         kind, place = _ADMISSION_TYPES[stay.hadm_id % len(_ADMISSION_TYPES)]
         main = next(iter(stay.codes["diagnosis"]), "")
@@ -252,7 +197,7 @@ def _write_admissions(
     write_table(folder, "ADMISSIONS", (row(number, stay) for number, stay in enumerate(stays, 1)))
 
 
-def _write_codes(folder: Path, stays: Sequence[_Stay], kind: str) -> None:
+def _write_codes(folder: Path, stays: Sequence[Stay], kind: str) -> None:
     pairs = (
         (stay, place, code) for stay in stays for place, code in enumerate(stay.codes[kind], 1)
     )
@@ -282,13 +227,13 @@ def _write_dictionary(folder: Path, kind: str, used: set[str] | None) -> None:
     write_table(folder, _DICTIONARIES[kind], rows)
 
 
-def _write_notes(folder: Path, rng: Random, stays: Sequence[_Stay]) -> int:
+def _write_notes(folder: Path, rng: Random, stays: Sequence[Stay]) -> int:
     """Write the summaries mixed with other notes, then the addenda; return the number of rows."""
     counted = 0
 
     def rows() -> Iterator[tuple[Cell, ...]]:
         nonlocal counted
-        for body in (*_summaries(rng, stays), *_addenda(rng, stays)):
+        for body in (*summaries(rng, stays), *addenda(rng, stays)):
             counted += 1
             yield (counted, *body)
 
@@ -296,50 +241,7 @@ def _write_notes(folder: Path, rng: Random, stays: Sequence[_Stay]) -> int:
     return counted
 
 
-def _summaries(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]]:
-    for stay in stays:
-        if stay.note:
-            who = (stay.subject_id, stay.hadm_id, str(stay.discharged))
-            yield (*who, None, None, "Discharge summary", "Report", None, None, stay.note.text)
-        for category, description, text in wording.OTHER_NOTES:
-            if rng.random() < 0.3:
-                # An outpatient's note has no admission.
-                hadm_id = stay.hadm_id if rng.random() < 0.8 else None
-                when = (
-                    str(stay.admitted),
-                    f"{stay.admitted} 21:04:00",
-                    f"{stay.admitted} 23:10:00",
-                )
-                caregiver, error = between(rng, 14000, 21000), "1" if rng.random() < 0.02 else None
-                yield (
-                    stay.subject_id,
-                    hadm_id,
-                    *when,
-                    category,
-                    description,
-                    caregiver,
-                    error,
-                    text,
-                )
-
-
-def _addenda(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]]:
-    for stay in stays:
-        if stay.note and rng.random() < 0.06:
-            text = "\n".join(
-                (
-                    f"Admission Date:  [**{stay.admitted}**]       "
-                    f"Discharge Date:  [**{stay.discharged}**]",
-                    "\nADDENDUM:",
-                    sentence(f"the patient was seen by {pick(rng, wording.SEEN_BY)}"),
-                    'The final plan was "as dictated", with follow-up at [**Hospital1 18**].\n',
-                )
-            )
-            who = (stay.subject_id, stay.hadm_id, str(stay.discharged))
-            yield (*who, None, None, "Discharge summary", "Addendum", None, None, text)
-
-
-def _summary(folder: Path, stays: Sequence[_Stay], rows: int) -> DemoSummary:
+def _summary(folder: Path, stays: Sequence[Stay], rows: int) -> DemoSummary:
     notes = [stay.note for stay in stays if stay.note]
     used = Counter((code, kind) for stay in stays for kind in KINDS for code in stay.codes[kind])
     mentions = sum(note.counting + note.not_counting for note in notes)
@@ -379,12 +281,12 @@ def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:
 
 def _read_stay(
     row: Row, codes: Mapping[str, Mapping[str, list[str]]], sexes: Mapping[str, str], path: Path
-) -> _Stay:
+) -> Stay:
     subject_id, hadm_id, *times = row
     try:
         admitted, discharged = (date.fromisoformat(time[:10]) for time in times)
         own = {kind: table.get(hadm_id, []) for kind, table in codes.items()}
-        return _Stay(
+        return Stay(
             int(subject_id), int(hadm_id), sexes.get(subject_id, ""), admitted, discharged, own
         )
     except ValueError as error:
