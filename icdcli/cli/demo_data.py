@@ -18,9 +18,15 @@ def demo_data(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing tables.")
     ] = False,
+    as_table: Annotated[
+        bool,
+        typer.Option(
+            "--as-table", help="Write one table, notes.csv, with a row for each note, instead."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write synthetic tables in the format of MIMIC-III.
+    """Write synthetic tables in the format of MIMIC-III, or one table of notes.
 
     They contain no data of real patients.
 
@@ -28,13 +34,12 @@ def demo_data(
     """
     from dataclasses import asdict
 
-    from icdcli.data.synthetic.generator import write_demo_data
+    from icdcli.data.synthetic.generator import write_demo_data, write_demo_table
 
+    write = write_demo_table if as_table else write_demo_data
     output = Output(json)
     with output.progress("Writing notes", admissions, "admissions") as bar:
-        summary = write_demo_data(
-            folder, admissions, seed, overwrite=overwrite, on_progress=bar.update
-        )
+        summary = write(folder, admissions, seed, overwrite=overwrite, on_progress=bar.update)
     output.say(
         f"{summary.folder}: {summary.admissions:,} admissions of {summary.subjects:,} patients, "
         f"{summary.documents:,} with a discharge summary (mean {summary.words_per_document:.0f} "

@@ -6,6 +6,7 @@ than their summaries, admissions without codes or without notes, codes that the 
 The same seed gives the same bytes.
 """
 
+import csv
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 from icdcli.data.synthetic.stays import (
+    DISCHARGE_SUMMARY,
     Stay,
     Titles,
     addenda,
@@ -25,11 +27,15 @@ from icdcli.data.synthetic.stays import (
     summaries,
 )
 from icdcli.data.synthetic.tables import Cell, publish_tables, write_table
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, dotted
 from icdcli.icd.titles import short_titles, titles
 from icdcli.io.csv_reader import Reading, Row
+from icdcli.io.files import replacing, writing
 from icdcli.io.raw_tables import find_tables, matching_tables
+
+TABLE = "notes.csv"
+"""The file that `write_demo_table` writes."""
 
 _CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
 _DICTIONARIES = {"diagnosis": "D_ICD_DIAGNOSES", "procedure": "D_ICD_PROCEDURES"}
@@ -46,8 +52,8 @@ class DemoSummary:
     """The counts of the tables that were written.
 
     Attributes:
-        folder: The folder of the tables.
-        admissions: Rows of ADMISSIONS.
+        folder: The folder of the tables, or the one table.
+        admissions: Rows of ADMISSIONS, or of the one table.
         subjects: Distinct patients.
         documents: Admissions with a discharge summary.
         notes: Rows of NOTEEVENTS, of any category.
@@ -104,6 +110,55 @@ def write_demo_data(
             _write_dictionary(building, kind, {code for stay in stays for code in stay.codes[kind]})
         rows = _write_notes(building, rng, stays)
     return _summary(folder, stays, rows)
+
+
+def write_demo_table(
+    folder: Path,
+    admissions: int = 2000,
+    seed: int = 0,
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> DemoSummary:
+    """Write one table, ``notes.csv``, with the notes and codes that `write_demo_data` writes.
+
+    Its columns are ``id``, ``patient``, ``note`` and ``icd``; it has the admissions with a
+    discharge summary and codes.
+
+    Args:
+        folder: The folder to write to; it is made if it doesn't exist.
+        admissions: The number of hospital stays, at least 20.
+        seed: The same seed gives the same bytes.
+        overwrite: Replace an existing table.
+        on_progress: Called from time to time with the admissions done and their total.
+
+    Returns:
+        The counts of the table.
+
+    Raises:
+        ConfigError: If there are too few admissions, the table exists already, or the folder can't
+            be written.
+    """
+    require_enough(admissions)
+    if (path := folder / TABLE).exists() and not overwrite:
+        raise ConfigError(f"{path} exists. Choose another folder, or replace it with --overwrite.")
+    rng = Random(seed)
+    stays = make_stays(rng, admissions, packaged_titles(), on_progress)
+    texts: dict[Cell, list[str]] = defaultdict(list)
+    for _, hadm_id, *_, category, _, _, _, text in (*summaries(rng, stays), *addenda(rng, stays)):
+        if category == DISCHARGE_SUMMARY:
+            texts[hadm_id].append(str(text))
+    coded = [stay for stay in stays if stay.note and any(stay.codes.values())]
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("id", "patient", "note", "icd"))
+            for stay in coded:
+                codes = ";".join(code for kind in KINDS for code in stay.codes[kind])
+                note = "\n".join(texts[stay.hadm_id])
+                rows.writerow((stay.hadm_id, stay.subject_id, note, codes))
+    return _summary(path, coded, len(coded))
 
 
 def write_notes_for(

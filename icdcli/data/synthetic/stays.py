@@ -18,6 +18,8 @@ Titles = Mapping[tuple[str, str], str]
 """(code, kind) to the official title."""
 
 FEWEST_ADMISSIONS = 20
+DISCHARGE_SUMMARY = "Discharge summary"
+"""The category of summaries and their addenda."""
 
 
 @dataclass
@@ -109,7 +111,7 @@ def summaries(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
     for stay in stays:
         if stay.note:
             who = (stay.subject_id, stay.hadm_id, str(stay.discharged))
-            yield (*who, None, None, "Discharge summary", "Report", None, None, stay.note.text)
+            yield (*who, None, None, DISCHARGE_SUMMARY, "Report", None, None, stay.note.text)
         for category, description, text in wording.OTHER_NOTES:
             if rng.random() < 0.3:
                 # An outpatient's note has no admission.
@@ -146,4 +148,4 @@ def addenda(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
                 )
             )
             who = (stay.subject_id, stay.hadm_id, str(stay.discharged))
-            yield (*who, None, None, "Discharge summary", "Addendum", None, None, text)
+            yield (*who, None, None, DISCHARGE_SUMMARY, "Addendum", None, None, text)

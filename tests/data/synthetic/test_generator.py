@@ -6,7 +6,7 @@ import pytest
 
 from icdcli.data.synthetic import generator as demo
 from icdcli.data.synthetic.conditions import BY_CODE
-from icdcli.data.synthetic.generator import write_demo_data, write_notes_for
+from icdcli.data.synthetic.generator import write_demo_data, write_demo_table, write_notes_for
 from icdcli.data.synthetic.tables import COLUMNS
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import dotted
@@ -72,6 +72,39 @@ def test_oddities_of_the_real_tables_are_there(written: tuple[Path, demo.DemoSum
     assert coded < every
     assert reports.keys() < every
     assert len({row["SUBJECT_ID"] for row in admissions}) < len(admissions)
+
+
+def test_one_table_has_the_notes_and_codes_of_the_tables(
+    written: tuple[Path, demo.DemoSummary], tmp_path: Path
+) -> None:
+    folder, _ = written
+    texts, codes = {}, {}
+    for row in read(folder, "NOTEEVENTS"):
+        if row["CATEGORY"] == "Discharge summary":
+            texts.setdefault(row["HADM_ID"], []).append(row["TEXT"])
+    for name, kind in (("DIAGNOSES_ICD", "diagnosis"), ("PROCEDURES_ICD", "procedure")):
+        for row in read(folder, name):
+            code = dotted(row["ICD9_CODE"], kind, "icd9")
+            codes.setdefault(row["HADM_ID"], []).append(code)
+    subjects = {row["HADM_ID"]: row["SUBJECT_ID"] for row in read(folder, "ADMISSIONS")}
+    summary = write_demo_table(tmp_path / "new", admissions=300, seed=1)
+    assert summary.folder == tmp_path / "new" / "notes.csv"
+    with summary.folder.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["id"]: row["note"] for row in rows} == {
+        hadm_id: "\n".join(texts[hadm_id])
+        for hadm_id in subjects
+        if hadm_id in texts and hadm_id in codes
+    }
+    assert all(row["icd"].split(";") == codes[row["id"]] for row in rows)
+    assert all(row["patient"] == subjects[row["id"]] for row in rows)
+    assert summary.admissions == summary.documents == len(rows)
+    before = summary.folder.read_bytes()
+    with pytest.raises(ConfigError, match=r"notes\.csv exists\. .* --overwrite"):
+        write_demo_table(tmp_path / "new", admissions=300)
+    assert summary.folder.read_bytes() == before
+    again = write_demo_table(tmp_path / "new", admissions=300, seed=1, overwrite=True)
+    assert again.folder.read_bytes() == before
 
 
 def test_codes_are_undotted_strings_known_to_the_dictionaries(
