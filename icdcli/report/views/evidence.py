@@ -11,7 +11,8 @@ from rich.text import Text
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, without_affirmed
 from icdcli.report.formatting import plain
 
-_END = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
+# A line that begins in lower case continues the sentence of the line before it.
+_END = re.compile(r"(?<=[.!?])\s+|\s*\n[^\S\n]*\n\s*|\s*\n\s*+(?![a-z])")
 _LONGEST, _AROUND = 300, 100
 """The longest sentence shown completely; of a longer one, the characters around the evidence."""
 
@@ -41,8 +42,8 @@ NOT_AFFIRMED = "no affirmed evidence"
 def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
     """Yield the sentences that contain spans; of a long sentence, the text around the spans.
 
-    A sentence ends at the end of a line, or after a period, question mark or exclamation mark that
-    a blank follows.
+    A sentence ends at the end of a line unless the next one begins in lower case, or after a
+    period, question mark or exclamation mark that a blank follows.
 
     Args:
         text: The note.

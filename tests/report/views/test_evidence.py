@@ -38,6 +38,19 @@ def test_evidence_is_shown_in_its_sentences(words: list[str], expected: list[str
     assert passages_of(TEXT, *words) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("He was treated for\nfever. Home.", "He was treated for [fever]."),
+        ("PLAN:\n- fever\n  and chills\n- rest", "- [fever] and chills"),
+        ("No complaints\n\nfever since Monday", "[fever] since Monday"),
+        ("fever\nCough", "[fever]"),
+    ],
+)
+def test_a_sentence_continues_on_a_line_that_begins_in_lower_case(text: str, expected: str) -> None:
+    assert passages_of(text, "fever") == [expected]
+
+
 def test_long_sentences_are_cut_around_the_evidence() -> None:
     text = " ".join(f"w{number}" for number in range(400))
     (one,) = passages_of(text, "w200")
