@@ -80,6 +80,7 @@ def tested_behavior(
     """Return the results of a run's behavioral tests; None, with a message, if it has none."""
     from icdcli.evaluation.behavior.run import run_behavior
 
+    output.say("Testing behavior on short notes made for the model's codes …")
     try:
         return run_behavior(opened.model, opened.corpus.system, on_progress=on_progress)
     except ConfigError as error:

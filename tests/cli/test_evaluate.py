@@ -141,6 +141,7 @@ def test_the_page_has_the_behavior_of_the_model(icdcode, pair, monkeypatch):
     page = pair[0] / "evaluation" / "test" / "report.html"
     answer = icdcode("evaluate", pair[0], "--html", "--json")
     assert answer.code == 0, answer.err
+    assert "Testing behavior on short notes made for the model's codes" in answer.err
     reported = answer.json["behavior"]
     assert reported == icdcode("behavior", pair[0], "--json").json
     text = page.read_text(encoding="utf-8")

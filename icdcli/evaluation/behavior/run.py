@@ -176,13 +176,15 @@ def _predicted(
     texts = list(dict.fromkeys(text for note in notes for text in (note.text, note.base) if text))
     # Notes of about the same length are read together, which saves padding.
     texts.sort(key=len)
-    predicted = {}
+    predicted: dict[str, frozenset[str]] = {}
     for start in range(0, len(texts), _AT_ONCE):
+        if on_progress is not None:
+            on_progress("testing behavior", start, len(texts), "notes")
         block = texts[start : start + _AT_ONCE]
         for text, found in zip(block, model.predict(block), strict=True):
             predicted[text] = frozenset(one.code for one in found)
-        if on_progress is not None:
-            on_progress("testing behavior", start + len(block), len(texts), "notes")
+    if on_progress is not None:
+        on_progress("testing behavior", len(texts), len(texts), "notes")
     return predicted
 
 

@@ -78,6 +78,7 @@ def test_progress_is_reported_until_all_notes_are_tested() -> None:
     assert {unit for *_, unit in seen} == {"notes"}
     done = [one[1] for one in seen]
     assert done == sorted(set(done))
+    assert done[0] == 0  # announced before the first notes are read
     assert done[-1] == seen[-1][2]
 
 
