@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.spans import EvidenceSpans
@@ -23,6 +24,19 @@ def _outcomes(sample: SamplePrediction) -> list[tuple[str, str]]:
         for outcome, codes in by_outcome.items()
         for code in sorted(codes, key=lambda code: (-sample.scores.get(code, 0.0), code))
     ]
+
+
+def prediction_line(sample: SamplePrediction) -> Text:
+    """Return the counts of one document and the codes that are wrong, on one line.
+
+    A terminal cuts it off at its width.
+    """
+    outcomes = _outcomes(sample)
+    parts = [f"{sum(outcome == 'right' for outcome, _ in outcomes)} right"]
+    for name in ("missed", "extra"):
+        if codes := [code for outcome, code in outcomes if outcome == name]:
+            parts.append(f"{len(codes)} {name}: {', '.join(codes)}")
+    return one_line(f"{sample.id}: {'; '.join(parts)}")
 
 
 def prediction_view(

@@ -4,7 +4,7 @@ The view consumes the events of ``icdcli/training/events.py``; the training loop
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from icdcli.report.console import Output
 from icdcli.report.formatting import duration, number, plain
 from icdcli.report.progress import LINE_INTERVAL, bar_line, seconds_left
 from icdcli.report.tables import validation_values, validations_table
-from icdcli.report.views.predictions import prediction_view
+from icdcli.report.views.predictions import prediction_line
 from icdcli.training.events import (
     Evaluated,
     Evaluating,
@@ -55,7 +55,7 @@ class TrainingView:
         self._patience = 0  # no early stopping: the remaining patience isn't shown
         self._common: tuple[str, ...] = ()
         self._columns: tuple[str, ...] = ()
-        self._titles: Mapping[str, str] = {}
+        self._more = ""
         self._preparing, self._training = ExitStack(), ExitStack()
         self._stages: Progress | None = None
         self._began = self._last_line = clock()
@@ -126,7 +126,7 @@ class TrainingView:
             name for name in log.common if steps is not None or name not in ("train_loss", "lr")
         )
         self._columns = (*self._common, *log.metrics)
-        self._titles = event.titles
+        self._more = f" (with titles: icdcode show-predictions {event.run})"
         self._output.say(summary_text(event.summary))
         if event.summary.resumed is None:
             wanted = event.run.with_name(event.config.run.name)
@@ -160,9 +160,12 @@ class TrainingView:
         if event.alarm is not None:
             self._output.warn(event.alarm)
         if event.samples:
-            self._output.show(plain(f"Sample predictions after epoch {event.epoch}", "bold"))
+            self._output.show(
+                plain(f"Sample predictions after epoch {event.epoch}{self._more}", "bold")
+            )
+            self._more = ""  # said once
         for sample in event.samples:
-            self._output.show(prediction_view(sample, self._titles))
+            self._output.show(prediction_line(sample))
 
     def _now(self) -> list[str]:
         """Return the last logged values that the configuration lists."""

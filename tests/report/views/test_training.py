@@ -139,12 +139,21 @@ def test_without_patience_none_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     assert "patience" not in capsys.readouterr().out
 
 
-def test_sample_predictions_come_with_titles(capsys: pytest.CaptureFixture[str]) -> None:
-    with closing(view_of(Output(), "patience=5", titles={"428.0": "Heart failure"})) as view:
-        view.handle(replace(VALIDATION, samples=(SAMPLE,)))
-    out = capsys.readouterr().out
-    assert "Sample predictions after epoch 1" in out
-    assert "Heart failure" in out
+def test_each_sample_prediction_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = replace(SAMPLE, gold=("428.0", "401.9"), predicted=("428.0", "486"))
+    samples = (SAMPLE, replace(wrong, id="18"), replace(wrong, id="19"))
+    with closing(view_of(Output(), "patience=5")) as view:
+        for epoch in (1, 2):
+            view.handle(replace(VALIDATION, epoch=epoch, samples=samples))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * (1 + 1 + len(samples))  # with the line of the validation
+    more = "(with titles: icdcode show-predictions run)"
+    assert lines[1:4] == [
+        f"Sample predictions after epoch 1 {more}",
+        "17: 1 right",
+        "18: 1 right; 1 missed: 401.9; 1 extra: 486",
+    ]
+    assert lines[6] == "Sample predictions after epoch 2"
 
 
 def test_the_live_view_shows_the_state_of_the_run(terminal: Output, render: Render) -> None:
