@@ -42,7 +42,10 @@ LONG_NAMES = ("code", "icd_code", "icd10_code", "icd9_code")
 _CODES = ("codes", "icd10_codes", "icd9_codes", "icd_codes")
 PREDICTED_NAMES = ("predicted_codes", "predictions", "prediction", "predicted", *_CODES)
 """The names of columns with all predicted codes of a document; those of gold codes aren't read."""
-GOLD_NAMES = (*_CODES, "labels", "target", "targets", "gold_codes", "gold")
+GOLD_NAMES = (
+    *(*_CODES, "labels", "target", "targets", "gold_codes", "gold"),
+    *("icd", "icd10", "icd9", "diagnoses"),
+)
 """The names of columns with all gold codes of a document."""
 SCORE_NAMES = ("score", "probability", "prob", "confidence")
 COST_NAMES = ("cost", "cost_usd")

@@ -195,6 +195,10 @@ def test_gold_codes_beside_predictions_are_not_taken_for_them(tmp_path: Path) ->
     assert codes_of(read_listed(path, ColumnNames(of_gold=True))) == {"a": ["I10"]}
     with pytest.raises(DataError, match="Pass --codes-column or --code-column"):
         read_listed(path)
+    path = written(tmp_path / "notes.csv", "id,patient,note,icd\na,7,Pain,R52;I10\n")
+    assert codes_of(read_listed(path, ColumnNames(of_gold=True))) == {"a": ["R52", "I10"]}
+    with pytest.raises(DataError, match="no column of codes"):  # they may be gold
+        read_listed(path)
 
 
 def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
