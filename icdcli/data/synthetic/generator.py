@@ -19,12 +19,12 @@ from icdcli.data.synthetic.stays import (
     DISCHARGE_SUMMARY,
     Stay,
     Titles,
-    addenda,
+    addendum_rows,
     make_stays,
     note_for,
     packaged_titles,
     require_enough,
-    summaries,
+    summary_rows,
 )
 from icdcli.data.synthetic.tables import Cell, publish_tables, write_table
 from icdcli.errors import ConfigError, DataError
@@ -145,7 +145,10 @@ def write_demo_table(
     rng = Random(seed)
     stays = make_stays(rng, admissions, packaged_titles(), on_progress)
     texts: dict[Cell, list[str]] = defaultdict(list)
-    for _, hadm_id, *_, category, _, _, _, text in (*summaries(rng, stays), *addenda(rng, stays)):
+    for _, hadm_id, *_, category, _, _, _, text in (
+        *summary_rows(rng, stays),
+        *addendum_rows(rng, stays),
+    ):
         if category == DISCHARGE_SUMMARY:
             texts[hadm_id].append(str(text))
     coded = [stay for stay in stays if stay.note and any(stay.codes.values())]
@@ -288,7 +291,7 @@ def _write_notes(folder: Path, rng: Random, stays: Sequence[Stay]) -> int:
 
     def rows() -> Iterator[tuple[Cell, ...]]:
         nonlocal counted
-        for body in (*summaries(rng, stays), *addenda(rng, stays)):
+        for body in (*summary_rows(rng, stays), *addendum_rows(rng, stays)):
             counted += 1
             yield (counted, *body)
 

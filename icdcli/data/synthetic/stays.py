@@ -106,7 +106,7 @@ def note_for(rng: Random, stay: Stay, names: Titles) -> SyntheticNote:
     )
 
 
-def summaries(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
+def summary_rows(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
     """Yield the discharge summaries, mixed with other notes, as rows of NOTEEVENTS."""
     for stay in stays:
         if stay.note:
@@ -134,7 +134,7 @@ def summaries(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
                 )
 
 
-def addenda(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
+def addendum_rows(rng: Random, stays: Sequence[Stay]) -> Iterator[tuple[Cell, ...]]:
     """Yield the addenda of some summaries, as rows of NOTEEVENTS."""
     for stay in stays:
         if stay.note and rng.random() < 0.06:
