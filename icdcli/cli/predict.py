@@ -45,6 +45,7 @@ class _Call:
     accept_at: float | None = None
     cpu_precision: CpuPrecision = None
     skip_unreadable: bool = False
+    encoding: str | None = None
     format: FormatName | None = None
 
 
@@ -136,6 +137,13 @@ def predict(
         str | None,
         typer.Option(help="With --check: column of the days of discharge in tables."),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoding of tables and plain texts without a mark, such as cp1252 or cp949. "
+            "Default: UTF-8, or what their content shows.",
+        ),
+    ] = None,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -178,6 +186,7 @@ def predict(
         *(top, min_score, evidence, output, checking, accept_at),
         cpu_precision,
         skip_unreadable,
+        _python_name(encoding),
         format,
     )
     chosen = (
@@ -210,6 +219,18 @@ def _checking(
     return Checking(resolve, day.date() if day else None)
 
 
+def _python_name(encoding: str | None) -> str | None:
+    """Return what Python calls the encoding."""
+    from icdcli.io.encodings import python_encoding
+
+    try:
+        return None if encoding is None else python_encoding(encoding)
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"--encoding: {encoding!r} is unknown. Pass cp1252, cp949, utf-16 or another one."
+        ) from None
+
+
 def _default_device() -> str | list[int]:
     """Return the first GPU; all GPUs if a launcher started a process for each; else the CPU."""
     import torch
@@ -236,7 +257,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             "Pass --output, and don't use - or other pipes."
         )
     columns = (call.text_column, call.id_column, call.date_column)
-    notes = find_notes(call.files, None, *columns, call.skip_unreadable)
+    notes = find_notes(call.files, None, *columns, call.skip_unreadable, call.encoding)
     if call.output is None:
         _show(call, notes, str(process_group.device), output)
         return

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from icdcli.config.fields import Conflict, Integer, OneOf, Section, UserPath
 from icdcli.data.sources.names import source_names
+from icdcli.io.encodings import python_encoding
 
 ProtocolName = Literal[
     "patient",
@@ -31,6 +32,13 @@ def _check_fold(text: str) -> str:
     if found is None or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
         raise ValueError("should be a fold and the number of folds, at least 2, such as 1/5")
     return text
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        return python_encoding(name)
+    except (LookupError, ValueError):
+        raise ValueError("should be an encoding, such as cp1252, cp949 or utf-16") from None
 
 
 LABEL_SPACES = {
@@ -76,6 +84,11 @@ class DataConfig(Section):
     )
     chunk_size: Integer = Field(
         100_000, ge=1, description="rows of a raw table held in memory at a time"
+    )
+    encoding: Annotated[str, AfterValidator(_check_encoding)] | None = Field(
+        None,
+        description="encoding of CSV and JSONL files without a mark, such as cp1252 or cp949; "
+        "null: UTF-8, or what the content of a CSV file shows",
     )
     skip_bad_rows: bool = Field(False, description="count and skip rows that are not valid CSV")
     label_pruning: bool = Field(

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, cast
@@ -28,7 +29,7 @@ except ImportError:  # no wheel for this machine
     from zlib import error as DecompressionError  # type: ignore[assignment]  # noqa: N812
 
 from icdcli.errors import DataError
-from icdcli.io.encodings import NOT_AS_MARKED, Utf8Reader
+from icdcli.io.encodings import Utf8Reader, not_in_encoding, recognized
 
 BLOCK = 1 << 20
 ROOM = 1 << 18  # bytes in front of a block, for the end of the row that began in the one before
@@ -69,20 +70,27 @@ class ByteStream:
     """The blocks of one file, from front to back.
 
     Attributes:
-        path: The file; one that ends in ``.gz`` is decompressed, UTF-16 is converted to UTF-8.
+        path: The file; one that ends in ``.gz`` is decompressed, other encodings are converted to
+            UTF-8.
+        encoding: The file's encoding; ``utf-8`` until other bytes are read.
         position: The bytes of the file read so far; compressed bytes of a ``.gz`` file.
         hash: The XXH3 hash (128 bit) of the complete file after its last block; None before.
     """
 
-    def __init__(self, path: Path, examine: Examine | None = None) -> None:
+    def __init__(
+        self, path: Path, examine: Examine | None = None, encoding: str | None = None
+    ) -> None:
         """Prepare to read a file.
 
         Args:
             path: The file.
             examine: Applied to each piece of the file right after it is read. A compressed file
                 isn't examined: its decompression already takes longer than the rest.
+            encoding: The encoding of a file without a mark; None: found in its content.
         """
         self.path = path
+        self.encoding = encoding or "utf-8"
+        self._named = encoding
         self.position = 0
         self.hash: str | None = None
         self._examine = None if _is_compressed(path) else examine
@@ -124,7 +132,9 @@ class ByteStream:
         try:
             with self.path.open("rb", buffering=0) as raw:
                 hashed = _Hashed(raw, self)
-                content = Utf8Reader(_decompressed(self.path, hashed))
+                content = Utf8Reader(
+                    _decompressed(self.path, hashed), self._named, partial(_recognized, self.path)
+                )
                 while (block := self._block(content, self._free.get())) is not None:
                     self._full.put(block)
                 if self._stopped.is_set():
@@ -140,6 +150,7 @@ class ByteStream:
         examined: list[tuple[int, Any]] = []
         while stop < len(memory) and not self._stopped.is_set():
             length = content.readinto(memory[stop : stop + PIECE].data)
+            self.encoding = content.encoding
             if not length:
                 break
             if self._examine is not None:
@@ -169,7 +180,20 @@ class _Hashed(io.RawIOBase):
         return length
 
 
-def _decompressed(path: Path, raw: _Hashed) -> "io.BufferedIOBase | _Hashed":
+def _recognized(path: Path) -> str | None:
+    """Return the encoding of a file that isn't UTF-8, for which all of it is read."""
+    state = path.stat()
+    return _recognized_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _recognized_state(path: Path, _size: int, _changed: int) -> str | None:
+    with path.open("rb", buffering=0) as raw:
+        content = _decompressed(path, raw)
+        return recognized(iter(lambda: content.read(PIECE), b""))
+
+
+def _decompressed(path: Path, raw: "io.RawIOBase") -> "io.BufferedIOBase | io.RawIOBase":
     if _is_compressed(path):
         return GzipFile(fileobj=cast(BinaryIO, raw), mode="rb")  # type: ignore[no-untyped-call]  # ISA-L's has no types
     return raw
@@ -187,7 +211,7 @@ def _data_error(path: Path, error: Exception) -> Exception:
             f"{path}: not a gzip file, or damaged ({error}). Copy or download it again."
         )
     if isinstance(error, UnicodeError):
-        return DataError(f"{path}: {NOT_AS_MARKED}.")
+        return DataError(f"{path}: {not_in_encoding(error)}.")
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")
     return error

@@ -55,6 +55,8 @@ class Reading:
         first_bad_row: File name to the line of its first bad row and the problem with it.
         choices: What was chosen by what the tables contain, in words: ``codes``, ``columns of
             notes.csv``.
+        encoding: The encoding of tables in CSV and JSONL without a mark; None: UTF-8, or for CSV
+            what its content shows.
     """
 
     chunk_size: int = 100_000
@@ -65,6 +67,7 @@ class Reading:
     dropped: Counter[str] = field(default_factory=Counter)
     first_bad_row: dict[str, str] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
+    encoding: str | None = None
 
     def rows(
         self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None
@@ -72,9 +75,9 @@ class Reading:
         """Read some columns of a CSV file, front to back.
 
         Args:
-            path: A CSV file with a header, compressed if its name ends in ``.gz``; in UTF-8, or
-                in UTF-16 with its byte order mark. Columns are separated by what the header has
-                most of: ``,``, ``;``, tabs or ``|``.
+            path: A CSV file with a header, compressed if its name ends in ``.gz``; in UTF-8, in
+                UTF-16 with its byte order mark, or in what `encodings.recognized` finds. Columns
+                are separated by what the header has most of: ``,``, ``;``, tabs or ``|``.
             columns: The requested columns; upper and lower case are the same.
             where: Column to exact value; rows with other values are skipped.
 
@@ -132,7 +135,7 @@ class Reading:
         where: Mapping[str, str] | None,
         values: Sequence[ColumnMaker[Column]],
     ) -> Iterator[list[Column]]:
-        stream = ByteStream(path, Examiner())
+        stream = ByteStream(path, Examiner(), self.encoding)
         with stream.blocks() as blocks:
             table = _Table(self, path, columns, where or {}, values)
             kept = 0
@@ -140,6 +143,9 @@ class Reading:
                 kept += len(found[0])
                 yield found
                 self._report(stream, kept)
+        if not stream.encoding.startswith("utf"):
+            why = "" if self.encoding else ", which its content shows"
+            self.choices[f"encoding of {path.name}"] = f"{stream.encoding}{why}"
         assert stream.hash is not None, "a file that was read to its end has a hash"
         self.hashes[path], self.rows_read[path] = stream.hash, table.rows
         self._report(stream, kept)
@@ -176,14 +182,18 @@ class StrictReading(Reading):
         raise DataError(f"{path}, line {line}: {problem}.")
 
 
-def read_header(path: Path) -> list[str]:
+def read_header(path: Path, encoding: str | None = None) -> list[str]:
     """Return the column names of a CSV file, unchanged.
+
+    Args:
+        path: The file.
+        encoding: Its encoding if it has no mark; None: found in its content.
 
     Raises:
         DataError: If the file can't be read, is empty or isn't CSV.
     """
-    with ByteStream(path).blocks() as blocks:
-        return CsvWindow(path, blocks).header()
+    with ByteStream(path, encoding=encoding).blocks() as blocks:
+        return CsvWindow(path, blocks, encoding).header()
 
 
 def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -255,7 +265,7 @@ class _Table(Generic[Column]):
 
     def read(self, blocks: Iterator[Block]) -> Iterator[list[Column]]:
         """Yield the requested columns of the requested rows, one block at a time."""
-        window = CsvWindow(self._path, blocks)
+        window = CsvWindow(self._path, blocks, self._reading.encoding)
         header = window.header()
         if window.separator != window.usual_separator:
             name = f"columns of {self._path.name}"

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from icdcli.io.encodings import conversion
+from icdcli.io.encodings import conversion_or_name
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 """What may separate columns, and its name in messages."""
@@ -298,5 +298,5 @@ def _problem(fields: list[str], width: int | None, separator: str) -> str:
             except UnicodeEncodeError as error:
                 byte = ord(field[error.start]) - 0xDC00
                 content = field.encode("utf-8", "surrogateescape")
-                return f"not UTF-8 (byte 0x{byte:02x}). {conversion(content)}"
+                return f"not UTF-8 (byte 0x{byte:02x}). {conversion_or_name(content)}"
     return ""

@@ -27,8 +27,9 @@ class CsvWindow:
     that doesn't fit there is collected in memory of the window's own, which is reused.
     """
 
-    def __init__(self, path: Path, blocks: Iterator[Block]) -> None:
+    def __init__(self, path: Path, blocks: Iterator[Block], encoding: str | None = None) -> None:
         self.path = path
+        self._encoding = encoding
         self.usual_separator = "\t" if _is_tsv(path) else ","
         self.separator = self.usual_separator  # that of the columns, once the header is read
         self.last = False  # whether it reaches the end of the file
@@ -121,7 +122,7 @@ class CsvWindow:
         left, lines = self._offset, 0
         if left == 0:
             return within
-        with ByteStream(self.path).blocks() as blocks:
+        with ByteStream(self.path, encoding=self._encoding).blocks() as blocks:
             for block in blocks:
                 lines += block.data[:left].tobytes().count(b"\n")
                 left -= len(block)

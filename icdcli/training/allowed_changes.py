@@ -23,7 +23,7 @@ _FIXED = {
         (
             *("dataset", "protocol", "label_pruning", "language", "codes", "code_system"),
             "projected_evidence",
-            "code_kind",
+            *("code_kind", "encoding"),
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
             *("date_column", "train_on", "held_out_fold"),
             *("encounter_column", "note_type_column", "time_column", "note_types"),

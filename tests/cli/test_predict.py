@@ -279,7 +279,7 @@ def test_notes_that_cannot_be_read(refused, trained, tmp_path):
     bad = {
         "empty.txt": (b"", "is empty"),
         "binary.txt": (SECRET.encode() + b"\0\1", "is binary"),
-        "latin.txt": (SECRET.encode() + b" \xfcber", "iconv"),
+        "latin.txt": (SECRET.encode() + b" ma\xf1ana", "iconv"),
         "long.txt": (b"fever " * 9_000_000, "more than 10,000,000 characters"),
         "columns.csv": (f"txt\n{SECRET}\n".encode(), "no column 'text' (did you mean 'txt'?)"),
         "row.jsonl": (f'{{"text": "{SECRET}"}}\n{{"text": "{SECRET}'.encode(), "line 2: not JSON"),

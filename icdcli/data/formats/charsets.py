@@ -2,16 +2,7 @@
 
 from icdcli.data.notes.text import decoded
 from icdcli.errors import DataError
-from icdcli.io.encodings import marked_encoding
-
-# As browsers read them: who writes Latin-1 mostly means the encoding of Windows.
-_MEANT = {
-    **dict.fromkeys(
-        ("iso-8859-1", "iso8859-1", "latin1", "latin-1", "ascii", "us-ascii"), "cp1252"
-    ),
-    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "ksc5601"), "cp949"),
-    "gb2312": "gbk",
-}
+from icdcli.io.encodings import marked_encoding, python_encoding
 
 
 def decoded_as(content: bytes, charset: str | None, where: str) -> str:
@@ -29,7 +20,7 @@ def decoded_as(content: bytes, charset: str | None, where: str) -> str:
         return decoded(content, where)
     name = charset.strip().strip("\"'").lower()
     try:
-        return content.decode(_MEANT.get(name, name))
+        return content.decode(python_encoding(name))
     except LookupError:
         raise DataError(
             f"{where}: has the unknown encoding {name[:40]!r}. Save it as UTF-8."

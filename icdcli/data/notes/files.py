@@ -135,6 +135,7 @@ def find_notes(
     id_column: str | None = None,
     date_column: str | None = None,
     skip_unreadable: bool | None = None,
+    encoding: str | None = None,
 ) -> Notes:
     """Find the notes of a command.
 
@@ -148,6 +149,8 @@ def find_notes(
         date_column: The column of the days of discharge in tables; None: they are unknown.
         skip_unreadable: Whether documents that can't be read count as notes without text; None: no,
             and messages don't name the option.
+        encoding: The encoding of plain texts and tables without a mark; None: it is found in their
+            content, or is UTF-8.
 
     Raises:
         DataError: If a file doesn't exist, can't be read or lacks a column.
@@ -173,19 +176,19 @@ def find_notes(
         elif reads_pipe(name):
             with _opened(name, standard_input) as stream:
                 columns = (text_column, id_column, own, date_column)
-                parts.append(store_pipe(stream, _id(name), *columns, refusals))
+                parts.append(store_pipe(stream, _id(name), *columns, refusals, encoding))
         elif path.is_dir() and not is_table(path):
-            parts += _folder(path, f"{before}/" if before else "", refusals)
+            parts += _folder(path, f"{before}/" if before else "", refusals, encoding)
         elif text_column is None and (found := _several(path, own, refusals)) is not None:
             parts.append(found)
         elif is_table(path):
-            table = find_table(path, text_column, id_column, own, date_column)
+            table = find_table(path, text_column, id_column, own, date_column, encoding)
             table.columns  # noqa: B018  (reports a missing column before any other work)
             parts.append(table)
         elif not path.exists():
             raise DataError(f"{name}: no such file or folder.")
         else:
-            parts.append(DocumentFiles({_id(name): path}, refusals=refusals))
+            parts.append(DocumentFiles({_id(name): path}, refusals=refusals, encoding=encoding))
     if (text_column or id_column or date_column) and not any(map(_is_table, parts)):
         raise ConfigError(
             "--text-column, --id-column and --date-column are for tables (.csv, .jsonl, .parquet). "
@@ -222,7 +225,7 @@ def _several(path: Path, before: str, refusals: Refusals) -> NoteFiles | None:
     return Hl7Notes(path, before, refusals) if is_hl7(path) else None
 
 
-def _folder(folder: Path, before: str, refusals: Refusals) -> list[NoteFiles]:
+def _folder(folder: Path, before: str, refusals: Refusals, encoding: str | None) -> list[NoteFiles]:
     documents: list[Path] = []
     several: list[Path] = []
     others = Counter[str]()
@@ -250,7 +253,7 @@ def _folder(folder: Path, before: str, refusals: Refusals) -> list[NoteFiles]:
         paths.sort(key=lambda path: path.relative_to(folder).parts)
         return {before + _id(path.relative_to(folder).as_posix()): path for path in paths}
 
-    parts: list[NoteFiles] = [DocumentFiles(ids(documents), folder, others, refusals)]
+    parts: list[NoteFiles] = [DocumentFiles(ids(documents), folder, others, refusals, encoding)]
     for id, path in ids(several).items():
         kind = FhirNotes if is_fhir(path) else Hl7Notes
         parts.append(kind(path, f"{id}:", refusals))

@@ -50,6 +50,7 @@ class Piped:
         path: The file that has the content.
         notes: The notes in it; None if it is one note.
         id: The id of the note.
+        encoding: The encoding of a plain text without a mark; None: UTF-8, or what it shows.
     """
 
     name: str
@@ -57,7 +58,9 @@ class Piped:
     notes: NoteTable | FhirNotes | Hl7Notes | None
     id: str
     _folder: "_Folder" = field(repr=False)
+    encoding: str | None = None
     _converted: list[str] = field(default_factory=list, repr=False)
+    _encodings: list[str] = field(default_factory=list, repr=False)
 
     @property
     def table(self) -> NoteTable | None:
@@ -68,7 +71,10 @@ class Piped:
     def remarks(self) -> list[str]:
         """Return how it is read, if that isn't obvious."""
         if self.notes is None:
-            return [f"{self.name} is converted from {kind} to text" for kind in self._converted]
+            return [
+                *(f"{self.name} is read as {encoding}" for encoding in self._encodings),
+                *(f"{self.name} is converted from {kind} to text" for kind in self._converted),
+            ]
         remarks = [
             remark.replace(str(self.path), self.name).replace(self.path.name, self.name)
             for remark in self.notes.remarks
@@ -86,7 +92,9 @@ class Piped:
 
     def state(self) -> list[str]:
         """Return a hash of the content, and the columns to read."""
-        return [file_hash(self.path), *(self.table.columns if self.table is not None else ())]
+        named = [self.encoding] if self.encoding else []
+        columns = self.table.columns if self.table is not None else ()
+        return [file_hash(self.path), *columns, *named]
 
     def check_columns(self) -> None:
         """Raise an error if a column of the table is missing."""
@@ -109,7 +117,8 @@ class Piped:
                 raise self._named(error) from None
             return
         with self.path.open("rb") as file:
-            note, content = read_document(file, self.id, self.name)
+            note, content, other = read_document(file, self.id, self.name, None, self.encoding)
+        self._encodings[:] = [] if other is None else [other]
         if not note.has_text:
             raise DataError(f"{self.name}: is empty. Pipe a note into it.")
         if note.origin is None:
@@ -140,6 +149,7 @@ def store_pipe(
     before: str = "",
     date_column: str | None = None,
     refusals: Refusals | None = None,
+    encoding: str | None = None,
 ) -> Piped:
     """Store what comes from a pipe.
 
@@ -151,6 +161,7 @@ def store_pipe(
         before: A prefix of the ids, if it is a table.
         date_column: The column of the days of discharge, if it is a table.
         refusals: What happens to notes that can't be read; None: they are errors.
+        encoding: The encoding of a table or a plain text without a mark; None: it is found.
 
     Raises:
         DataError: If it can't be read or stored, or lacks a column.
@@ -179,11 +190,11 @@ def store_pipe(
     elif (ending := table_ending(start, text_column)) is not None:
         path = path.rename(path.with_name(path.name + ending))
         try:
-            notes = find_table(path, text_column, id_column, before, date_column)
+            notes = find_table(path, text_column, id_column, before, date_column, encoding)
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from None
     refusals.names[str(path)] = name
-    piped = Piped(name, path, notes, argument, folder)
+    piped = Piped(name, path, notes, argument, folder, encoding)
     piped.check_columns()
     return piped
 

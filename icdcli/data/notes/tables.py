@@ -32,15 +32,13 @@ _PATIENT, _VISIT, _OMOP_TEXT = "person_id", "visit_occurrence_id", "note_text"
 _OMOP = {"note_id", _PATIENT}  # columns that no table of notes has but OMOP's
 
 
-_STRICT = StrictReading()
-
-
 def find_table(
     path: Path,
     text_column: str | None = None,
     id_column: str | None = None,
     before: str = "",
     date_column: str | None = None,
+    encoding: str | None = None,
 ) -> "NoteTable":
     """Return a table of notes; without a column of texts, OMOP's table NOTE is recognized.
 
@@ -50,12 +48,15 @@ def find_table(
         id_column: The column of ids; None: ``id``, in NOTE ``note_id``.
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
+        encoding: The encoding of a file without a mark; None: it is found.
 
     Raises:
         DataError: If it is NOTE without a column of texts, or can't be read.
     """
     if text_column is None and (is_csv(path) or is_parquet(path)):
-        names = set(map(plain_name, column_names(path, _STRICT, _LONGEST_LINE)))
+        names = set(
+            map(plain_name, column_names(path, StrictReading(encoding=encoding), _LONGEST_LINE))
+        )
         if names >= _OMOP and USUAL_TEXT not in names:
             if _OMOP_TEXT not in names:
                 raise DataError(
@@ -64,8 +65,9 @@ def find_table(
                 )
             origin = (_PATIENT, _VISIT) if _VISIT in names else None
             ids = id_column or "note_id"
-            return NoteTable(path, _OMOP_TEXT, ids, before, date_column, origin)
-    return NoteTable(path, text_column or USUAL_TEXT, id_column, before, date_column)
+            return NoteTable(path, _OMOP_TEXT, ids, before, date_column, origin, encoding)
+    text = text_column or USUAL_TEXT
+    return NoteTable(path, text, id_column, before, date_column, None, encoding)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class NoteTable:
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
         origin_columns: The columns of patients and encounters; none: they are unknown.
+        encoding: The encoding of a file without a mark; None: it is found.
     """
 
     path: Path
@@ -87,6 +90,7 @@ class NoteTable:
     before: str = ""
     date_column: str | None = None
     origin_columns: tuple[str, str] | None = None
+    encoding: str | None = None
     _choices: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -110,7 +114,7 @@ class NoteTable:
         Raises:
             DataError: If the table can't be read, or a column is missing or ambiguous.
         """
-        available = column_names(self.path, _STRICT, _LONGEST_LINE)
+        available = column_names(self.path, StrictReading(encoding=self.encoding), _LONGEST_LINE)
         wanted = [self.text_column]
         usual = _USUAL_ID in map(plain_name, available)
         if self.id_column or (usual and plain_name(self.text_column) != _USUAL_ID):
@@ -134,7 +138,8 @@ class NoteTable:
     def state(self) -> list[str]:
         """Return the file's state (`file_states`) and the columns to read."""
         states = file_states(table_files(self.path)).values()
-        return [*(state.key for state in states), *self.columns]
+        named = [self.encoding] if self.encoding else []
+        return [*(state.key for state in states), *self.columns, *named]
 
     def __iter__(self) -> Iterator[Note]:
         """Yield the notes of the rows; an empty cell is a note without text.
@@ -143,7 +148,7 @@ class NoteTable:
             DataError: If a row can't be read or has the id of another; the message names it.
         """
         self._require_texts()
-        reading = StrictReading(chunk_size=_ROWS_AT_ONCE)
+        reading = StrictReading(chunk_size=_ROWS_AT_ONCE, encoding=self.encoding)
         rows_of: dict[str, int] = {}
         records = table_rows(self.path, self.columns, reading, _LONGEST_LINE)
         for number, values in enumerate(records, start=1):
@@ -162,11 +167,10 @@ class NoteTable:
                     "a column of unique ids, or rename this column to use the row numbers. If a "
                     "note is in several rows, keep one of them.",
                 )
-            if number == 1:
-                self._choices.update(reading.choices)
             text = checked(text or "", f"{self.path}, row {number}")
             origin = _origin(text, patient, encounter) if self.origin_columns else None
             yield Note(self.before + id, text, self._day(day, number), origin)
+        self._choices.update(reading.choices)
 
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.

@@ -1,4 +1,4 @@
-"""The text of a note, from bytes of unknown encoding: decoded only if the encoding is certain."""
+"""The text of a note, from bytes of unknown encoding: decoded only if the encoding is clear."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date
 
 from icdcli.data.markup import REMEDY, markup_of
 from icdcli.errors import DataError
-from icdcli.io.encodings import conversion, marked_encoding
+from icdcli.io.encodings import conversion, conversion_or_name, marked_encoding, recognized
 
 LONGEST = 10_000_000
 """Characters. All reports of the longest hospital stays together have less than a fifth of that."""
@@ -69,6 +69,40 @@ class Note:
         return f"Note({self.id!r}, {len(self.text):,} characters)"
 
 
+def decoded_note(content: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:
+    """Return the bytes of a plain text as text, and the encoding if it isn't of Unicode.
+
+    Args:
+        content: The bytes; a byte order mark decides before anything else.
+        name: The name of the file in messages.
+        encoding: The encoding that the user names; None: UTF-8, or what the content shows.
+
+    Raises:
+        DataError: If the file isn't text, or its encoding is in doubt.
+    """
+    if marked_encoding(content)[1]:
+        return decoded(content, name), None
+    if encoding is None:
+        try:
+            return decoded(content, name), None
+        except UndecodableError as error:
+            if b"\0" in content or (encoding := recognized([content])) is None:
+                hint, more = conversion(content), conversion_or_name(content)
+                raise DataError(str(error).replace(hint, more)) from None
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: isn't in {encoding} (byte 0x{content[error.start]:02x} at {error.start:,}). "
+            "Name another encoding, or save it as UTF-8."
+        ) from None
+    return decoded(text.encode(), name), None if encoding.startswith("utf") else encoding
+
+
+class UndecodableError(DataError):
+    """A text isn't in the encoding in which it should be."""
+
+
 def decoded(content: bytes, name: str) -> str:
     """Return bytes as text, in UTF-8 or the encoding of their byte order mark.
 
@@ -77,8 +111,7 @@ def decoded(content: bytes, name: str) -> str:
         name: The name of the file in messages.
 
     Raises:
-        DataError: If the file isn't text, or its encoding is unknown. It isn't guessed, because a
-            wrong guess would change the note.
+        DataError: If the file isn't text, or isn't in this encoding.
     """
     encoding, mark = marked_encoding(content)
     kind = next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)
@@ -89,7 +122,7 @@ def decoded(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         at = f"byte 0x{content[mark + error.start]:02x} at {mark + error.start:,}"
         hint = conversion(content) if encoding == "utf-8" else "Save it as UTF-8"
-        raise DataError(
+        raise UndecodableError(
             f"{name}: is binary or in another encoding, not {encoding.upper()} ({at}). {hint}."
         ) from None
     if "\0" in text:

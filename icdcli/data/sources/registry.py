@@ -157,7 +157,7 @@ _OF_ALL = frozenset(
     (
         *("workers", "mimic3_data_path", "data_path", "dataset", "protocol", "splits_path"),
         *("text_cleaning", "chunk_size", "skip_bad_rows", "label_pruning", "label_space"),
-        *("code_system", "cache_dir"),
+        *("code_system", "cache_dir", "encoding"),
     )
 )
 """The keys of the configuration that aren't any source's own."""
@@ -229,10 +229,15 @@ def _advice(path: Path) -> str:
 def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
     """Open the data set that the configuration points at.
 
+    Args:
+        config: The configuration.
+        reading: Reads the raw tables; it receives their encoding.
+
     Raises:
         ConfigError: If the data set doesn't know the protocol or an option.
         DataError: If there is no data set.
     """
+    reading.encoding = config.encoding
     path = config.path
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
@@ -260,6 +265,8 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
         "text_cleaning": config.text_cleaning,
         "skip_bad_rows": config.skip_bad_rows,
     }
+    if config.encoding is not None:
+        options["encoding"] = config.encoding
     # An option at its old default stays out of the options, so that earlier corpora keep their
     # hash.
     code_system = _code_system(config, chosen)

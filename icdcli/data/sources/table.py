@@ -314,7 +314,7 @@ class TableSource:
     def _first_reading(self) -> Reading:
         """Return how the table is read before its documents are; bad rows are counted later."""
         own = self.reading
-        return Reading(own.chunk_size, own.skip_bad_rows, own.on_progress)
+        return Reading(own.chunk_size, own.skip_bad_rows, own.on_progress, encoding=own.encoding)
 
 
 _PROTOCOLS = (PATIENT,)

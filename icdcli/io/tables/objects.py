@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.encodings import NOT_AS_MARKED, Utf8Reader, conversion, refuse_other_format
+from icdcli.io.encodings import Utf8Reader, conversion, not_in_encoding, refuse_other_format
 
 _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
@@ -76,7 +76,7 @@ def read_jsonl(
         DataError: If the file can't be read, is empty or has too long a line.
     """
     number = objects = 0
-    with open_lines(path) as lines:
+    with open_lines(path, reading.encoding) as lines:
         start = lines.peek()[:_PEEKED]
         refuse_other_format(path, start)
         if start.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
@@ -185,17 +185,21 @@ class ArrayReader:
 
 
 @contextmanager
-def open_lines(path: Path) -> Iterator[io.BufferedReader]:
+def open_lines(path: Path, encoding: str | None = None) -> Iterator[io.BufferedReader]:
     """Open a file as a stream in UTF-8, decompressed if its name ends in ``.gz``.
+
+    Args:
+        path: The file.
+        encoding: Its encoding if it has no mark; None: UTF-8.
 
     Raises:
         DataError: If it can't be read or decompressed, while the block reads it, too.
     """
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            yield io.BufferedReader(Utf8Reader(file), _LINES_BUFFER)
-    except UnicodeError:
-        raise DataError(f"{path}: {NOT_AS_MARKED}.") from None
+            yield io.BufferedReader(Utf8Reader(file, encoding), _LINES_BUFFER)
+    except UnicodeError as error:
+        raise DataError(f"{path}: {not_in_encoding(error)}.") from None
     except EOFError:
         raise DataError(f"{path}: the compressed file ends too early. Copy it again.") from None
     except (gzip.BadGzipFile, zlib.error):

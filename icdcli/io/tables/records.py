@@ -64,7 +64,7 @@ def column_names(path: Path, reading: Reading, longest_line: int | None = None) 
         DataError: If the table can't be read or is empty.
     """
     if is_csv(path):
-        return read_header(path)
+        return read_header(path, reading.encoding)
     if is_jsonl(path):
         return object_keys(path, reading, longest_line)
     if is_sheet(path):

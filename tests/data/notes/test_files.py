@@ -173,9 +173,10 @@ def test_text_that_cannot_be_read(refused, monkeypatch):
     refused(b"", "note.txt: is empty")
     refused(b" \n\t", "is empty")
     refused(
-        f"{SECRET} ".encode() + b"\xfcber",
-        "not UTF-8 (byte 0xfc at 21)",
+        f"{SECRET} ".encode() + b"ma\xf1ana",
+        "not UTF-8 (byte 0xf1 at 23)",
         "iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE",
+        "Or set encoding=cp1252 (predict: --encoding cp1252)",
     )
     refused("고혈압 환자".encode("cp949"), "iconv -f CP949 -t UTF-8 FILE > NEW_FILE")
     refused(b"caf\x81", "byte 0x81", "iconv -f ENCODING -t UTF-8 FILE > NEW_FILE")
@@ -220,7 +221,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b'text\n"never closed', "never closed", name="n.csv")
     refused("text\na\n".encode("utf-16-le"), "UTF-16 without a byte order mark", name="n.csv")
     refused(b"\xff\xfea", "n.jsonl: begins as UTF-16 or UTF-32, but isn't", name="n.jsonl")
-    refused(b"text\n\x96", "iconv -f WINDOWS-1252 -t UTF-8 FILE", name="n.csv")
+    refused(b"text\na\x96b", "iconv -f WINDOWS-1252 -t UTF-8 FILE", name="n.csv")
     refused(
         b'{"text": "a"}\n{"text": 5}', "row 2, column 'text': is int, not a text", name="n.jsonl"
     )

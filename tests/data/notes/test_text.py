@@ -9,12 +9,12 @@ SECRET = "Mr Longfellow drinks"
 
 
 def test_the_command_of_the_message_gives_the_text_back(tmp_path):
-    content = "Pneumonia – patient’s fever, 3 € …".encode("cp1252")
+    content = "Pneumonia – patient’s señal, 3 € …".encode("cp1252")
     (tmp_path / "n.txt").write_bytes(content)
     with pytest.raises(DataError) as caught:
         find_notes([str(tmp_path / "n.txt")]).check()
     encoding = str(caught.value).split("iconv -f ")[1].split()[0]
-    assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
+    assert content.decode(encoding) == "Pneumonia – patient’s señal, 3 € …"
 
 
 def test_notes_that_the_former_hint_corrupted_are_counted(tmp_path):
