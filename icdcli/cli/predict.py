@@ -316,7 +316,8 @@ def show_notes(
 ) -> None:
     """Show the codes of each note when they are predicted; with ``--json``, as a line of JSONL."""
     from icdcli.predict.batches import CutNotes
-    from icdcli.predict.run import check_notes, predict_with_notes
+    from icdcli.predict.counting import check_notes
+    from icdcli.predict.run import predict_with_notes
     from icdcli.predict.writers import note_line
     from icdcli.report.views.evidence import evidence_view
     from icdcli.report.views.predictions import coded_view

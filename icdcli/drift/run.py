@@ -16,7 +16,7 @@ from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.section import CpuPrecision
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 
 FEWEST_NOTES = 20
 """The fewest notes that are compared: fewer can't show anything but the largest differences."""

@@ -2,38 +2,31 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from icdcli import __version__
 from icdcli.checkpoint_path import checkpoint_of
 from icdcli.config.fields import refuse_url
-from icdcli.data.markup import MISREAD
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
-from icdcli.errors import ConfigError, ResumeError
 from icdcli.explain.evidence import evidence_finder
-from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.ensemble.references import base_states
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
-from icdcli.predict.formats.blocks import ModelName
+from icdcli.predict.counting import OnMessage
 from icdcli.predict.formats.format_name import FormatName
-from icdcli.predict.formats.registry import Shape, needs_evidence
+from icdcli.predict.formats.registry import needs_evidence
+from icdcli.predict.output_writing import OnCoded, output_parts, write_parts
 from icdcli.predict.prediction_file import PredictionFile
-from icdcli.predict.resumable_output import OutputParts, PredictBlock
+from icdcli.predict.resumable_output import PredictBlock
 
-OnMessage = Callable[[str], object]
-OnCoded = Callable[[int, int], object]
 AcceptScore = Callable[[Path], float]
 """Returns the score from which the codes of a checkpoint are accepted, by its folder."""
 
@@ -102,41 +95,6 @@ def _predictor(
     return NotePredictor(model, selection, find, checks.apply if checks else None)
 
 
-def check_notes(
-    notes: Notes,
-    on_progress: Progress | None = None,
-    on_warning: OnMessage | None = None,
-    on_message: OnMessage | None = None,
-    require: Callable[[Note], None] | None = None,
-) -> int:
-    """Check that all notes can be read, before the first is coded, and return their number.
-
-    Args:
-        notes: The notes.
-        on_progress: Receives the progress.
-        on_warning: Called with a message if some notes have no text or were read in a wrong
-            encoding before, or if files were left out.
-        on_message: Called with a message about how notes were read, if that isn't obvious.
-        require: Raises an error if a note can't be used.
-
-    Raises:
-        DataError: If a note can't be read, or if no note has any text.
-    """
-    count = notes.check(on_progress, require)
-    problems = notes.left_out
-    if notes.without_text:
-        problems.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
-    if notes.misread:
-        problems.append(f"{notes.misread:,} of {count:,} notes have {MISREAD}")
-    if on_warning is not None:
-        for message in problems:
-            on_warning(message)
-    if on_message is not None:
-        for message in notes.remarks:
-            on_message(message)
-    return count
-
-
 def predict_to_file(
     run: Path | str,
     notes: Notes,
@@ -192,7 +150,7 @@ def predict_to_file(
     # Loading may take minutes: first see whether there can be such a file.
     accepting = partial(_accepting, selection, accept_score)
     before = checkpoint_of(run, load)
-    of = partial(_output_parts, notes, output)
+    of = partial(output_parts, notes, output)
     of(accepting(before), evidence, format, cpu_precision, before)
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
@@ -207,7 +165,9 @@ def predict_to_file(
     parts = of(selection, evidence, format, cpu_precision, checkpoint, checks)
     predictor = _predictor(model, selection, evidence, checks)
     predict = predictor.predict
-    count, cut = _write(parts, notes, predict, group, None, on_progress, on_warning, on_message)
+    count, cut = write_parts(
+        parts, notes, predict, group, None, on_progress, on_warning, on_message
+    )
     if cut.notes and on_warning is not None:
         on_warning(cut.warning(count, model.config.max_len))
     labels, threshold = model.labels, str(model.threshold)
@@ -260,134 +220,8 @@ def write_predictions(
         ConfigError: If there can't be such a file.
         DataError: If a note can't be read, or if the file can't be written.
     """
-    parts = _output_parts(
+    parts = output_parts(
         notes, output, selection, evidence, format, cpu_precision, checkpoint, checks
     )
     group = ProcessGroup(0, 1, torch.device("cpu"))
-    return _write(parts, notes, predict, group, on_notes, on_progress, on_warning, on_message)
-
-
-def _write(
-    parts: OutputParts,
-    notes: Notes,
-    predict: PredictBlock,
-    group: ProcessGroup,
-    on_notes: OnCoded | None,
-    on_progress: Progress | None,
-    on_warning: OnMessage | None,
-    on_message: OnMessage | None,
-) -> tuple[int, CutNotes]:
-    """Write the file of these parts; return the number of notes and, on rank 0, the cut ones."""
-    with parts.locked() if group.is_main else nullcontext():
-        if group.is_main:
-            _start(parts, notes, on_progress, on_warning, on_message)
-        group.wait()
-        count = parts.notes or 0
-        if on_notes is not None:
-            on_notes(0, count)
-        return count, _predict_parts(parts, notes, predict, group, count, on_notes, on_progress)
-
-
-def _output_parts(
-    notes: Notes,
-    output: Path,
-    selection: Selection,
-    evidence: bool,
-    format: FormatName | None,
-    cpu_precision: CpuPrecision | None,
-    checkpoint: Path,
-    checks: NoteChecks | None = None,
-) -> OutputParts:
-    for name in notes.names:
-        if output.exists() and Path(name).exists() and output.samefile(name):
-            raise ConfigError(
-                f"--output {output}: the notes are read from this file. Choose another name."
-            )
-    try:
-        manifest = manifest_sha256(checkpoint)
-    except ResumeError:
-        manifest = ""  # loading the checkpoint reports the problem
-    options = f"--top {selection.top} --min-score {selection.min_score}" + (
-        " --evidence" if evidence else ""
-    )
-    if selection.accept_score is not None:
-        options += f" --accept-score {selection.accept_score}"
-    if checks:
-        options += f" {checks}"
-    if format is not None:
-        options += f" --format {format}"
-    if cpu_precision:
-        options += f" --cpu-precision {cpu_precision}"
-    made_of = {
-        "another checkpoint": manifest,
-        "another base model": base_states(checkpoint),
-        "other notes": notes.state,
-        "other options": options,
-        "another version of icdcode": __version__,
-    }
-    resolve = checks is not None and checks.checking.resolve
-    actions = selection.accept_score is not None
-    shape = Shape(format, evidence, checks is not None, resolve, actions)
-    return OutputParts(output, made_of, ModelName(_run_name(checkpoint), manifest), shape)
-
-
-def _run_name(checkpoint: Path) -> str:
-    """Return the name of the run of a checkpoint; of one on its own, the name of its folder."""
-    parts = checkpoint.resolve().parts
-    return parts[parts.index("weights") - 1] if "weights" in parts[1:] else parts[-1]
-
-
-def _start(
-    parts: OutputParts,
-    notes: Notes,
-    on_progress: Progress | None,
-    on_warning: OnMessage | None,
-    on_message: OnMessage | None,
-) -> None:
-    """Keep the parts that an earlier call wrote if they are still valid, and remove all others."""
-    if parts.changed and on_warning is not None:
-        on_warning(
-            f"{parts.folder}: was written with {' and '.join(parts.changed)}. Starting over."
-        )
-    elif parts.started and not parts.changed and on_message is not None:
-        on_message(f"Continuing with the parts in {parts.folder}")
-    parts.start(
-        parts.notes or check_notes(notes, on_progress, on_warning, on_message, parts.require)
-    )
-
-
-def _predict_parts(
-    parts: OutputParts,
-    notes: Notes,
-    predict: PredictBlock,
-    group: ProcessGroup,
-    count: int,
-    on_notes: OnCoded | None,
-    on_progress: Progress | None,
-) -> CutNotes:
-    """Write this rank's parts; rank 0 then waits for all others and joins them.
-
-    Returns:
-        On rank 0, the cut notes of all parts; elsewhere none.
-    """
-
-    def on_done(done: int, before: int) -> None:
-        if on_notes is not None:
-            on_notes(done, count)
-        if on_progress is not None:
-            note = f"{before:,} were done before" if before else ""
-            on_progress("coding", done - before, count - before, "notes", note)
-
-    def on_parts(done: int) -> None:
-        if on_progress is not None:
-            on_progress("waiting for the other processes", done, number, "parts")
-
-    number = parts.write(notes, predict, (group.rank, group.size), on_done)
-    if group.size > 1:
-        parts.wait(number, on_parts)
-        group.wait()
-    if not group.is_main:
-        return CutNotes()
-    cut = parts.cut_notes(number)
-    parts.join(number)
-    return cut
+    return write_parts(parts, notes, predict, group, on_notes, on_progress, on_warning, on_message)

@@ -11,7 +11,7 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
 from icdcli.io.progress import Progress
 from icdcli.io.tables.records import column_names, table_rows
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 from icdcli.review.notes import ImportedNotes, ReviewNote, as_review_note, import_notes
 from icdcli.review.store import Store
 from icdcli.run_dir import RunDir

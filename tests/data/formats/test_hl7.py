@@ -13,7 +13,7 @@ from icdcli.data.formats.conversion import HTML
 from icdcli.data.formats.hl7 import begins_as_hl7, message_note, parse_message, read_messages
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 
 SECRET = "Longfellow"
 

@@ -13,7 +13,7 @@ from fhir.resources.patient import Patient
 from icdcli.data.formats import resources
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 
 SECRET = "Longfellow"
 

@@ -2,7 +2,7 @@ import pytest
 
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 
 
 def test_other_files_of_a_folder_are_counted(tmp_path):

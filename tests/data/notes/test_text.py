@@ -3,7 +3,7 @@ import pytest
 from icdcli.data.notes import text as note_text
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
-from icdcli.predict.run import check_notes
+from icdcli.predict.counting import check_notes
 
 SECRET = "Mr Longfellow drinks"
 

@@ -8,8 +8,8 @@ import pytest
 
 from icdcli.data.notes.text import Note
 from icdcli.errors import DataError
+from icdcli.predict.counting import check_notes
 from icdcli.predict.formats.omop import NOTE_NLP, require_note_id
-from icdcli.predict.run import check_notes
 
 # The order and the types of the CDM's own list of fields (OMOP_CDMv5.4_Field_Level.csv).
 COLUMNS = [

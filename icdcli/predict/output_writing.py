@@ -1,0 +1,171 @@
+"""Write the parts of an output file: which inputs they are made of, and who writes which."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from icdcli import __version__
+from icdcli.data.notes.files import Notes
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.errors import ConfigError, ResumeError
+from icdcli.io.manifest import manifest_sha256
+from icdcli.io.progress import Progress
+from icdcli.model.ensemble.references import base_states
+from icdcli.model.section import CpuPrecision
+from icdcli.predict.batches import CutNotes, Selection
+from icdcli.predict.checking import NoteChecks
+from icdcli.predict.counting import OnMessage, check_notes
+from icdcli.predict.formats.blocks import ModelName
+from icdcli.predict.formats.format_name import FormatName
+from icdcli.predict.formats.registry import Shape
+from icdcli.predict.resumable_output import OutputParts, PredictBlock
+
+OnCoded = Callable[[int, int], object]
+
+
+def write_parts(
+    parts: OutputParts,
+    notes: Notes,
+    predict: PredictBlock,
+    group: ProcessGroup,
+    on_notes: OnCoded | None,
+    on_progress: Progress | None,
+    on_warning: OnMessage | None,
+    on_message: OnMessage | None,
+) -> tuple[int, CutNotes]:
+    """Write the file of these parts, as one of the processes of a group.
+
+    Args:
+        parts: The parts.
+        notes: The notes.
+        predict: Predicts the codes of a block.
+        group: The processes that share the notes.
+        on_notes: Called with the notes that are done, and with all notes.
+        on_progress: Receives the progress.
+        on_warning: Called with a message for each warning.
+        on_message: Called with a message if an interrupted call is continued.
+
+    Returns:
+        The number of notes and, on rank 0, those of which the model reads only the beginning.
+
+    Raises:
+        DataError: If a note can't be read, or if the file can't be written.
+    """
+    with parts.locked() if group.is_main else nullcontext():
+        if group.is_main:
+            _start(parts, notes, on_progress, on_warning, on_message)
+        group.wait()
+        count = parts.notes or 0
+        if on_notes is not None:
+            on_notes(0, count)
+        return count, _predict_parts(parts, notes, predict, group, count, on_notes, on_progress)
+
+
+def output_parts(
+    notes: Notes,
+    output: Path,
+    selection: Selection,
+    evidence: bool,
+    format: FormatName | None,
+    cpu_precision: CpuPrecision | None,
+    checkpoint: Path,
+    checks: NoteChecks | None = None,
+) -> OutputParts:
+    """Return the parts of an output file, which start over if an argument changes.
+
+    Raises:
+        ConfigError: If there can't be such a file.
+    """
+    for name in notes.names:
+        if output.exists() and Path(name).exists() and output.samefile(name):
+            raise ConfigError(
+                f"--output {output}: the notes are read from this file. Choose another name."
+            )
+    try:
+        manifest = manifest_sha256(checkpoint)
+    except ResumeError:
+        manifest = ""  # loading the checkpoint reports the problem
+    options = f"--top {selection.top} --min-score {selection.min_score}" + (
+        " --evidence" if evidence else ""
+    )
+    if selection.accept_score is not None:
+        options += f" --accept-score {selection.accept_score}"
+    if checks:
+        options += f" {checks}"
+    if format is not None:
+        options += f" --format {format}"
+    if cpu_precision:
+        options += f" --cpu-precision {cpu_precision}"
+    made_of = {
+        "another checkpoint": manifest,
+        "another base model": base_states(checkpoint),
+        "other notes": notes.state,
+        "other options": options,
+        "another version of icdcode": __version__,
+    }
+    resolve = checks is not None and checks.checking.resolve
+    actions = selection.accept_score is not None
+    shape = Shape(format, evidence, checks is not None, resolve, actions)
+    return OutputParts(output, made_of, ModelName(_run_name(checkpoint), manifest), shape)
+
+
+def _run_name(checkpoint: Path) -> str:
+    """Return the name of the run of a checkpoint; of one on its own, the name of its folder."""
+    parts = checkpoint.resolve().parts
+    return parts[parts.index("weights") - 1] if "weights" in parts[1:] else parts[-1]
+
+
+def _start(
+    parts: OutputParts,
+    notes: Notes,
+    on_progress: Progress | None,
+    on_warning: OnMessage | None,
+    on_message: OnMessage | None,
+) -> None:
+    """Keep the parts that an earlier call wrote if they are still valid, and remove all others."""
+    if parts.changed and on_warning is not None:
+        on_warning(
+            f"{parts.folder}: was written with {' and '.join(parts.changed)}. Starting over."
+        )
+    elif parts.started and not parts.changed and on_message is not None:
+        on_message(f"Continuing with the parts in {parts.folder}")
+    parts.start(
+        parts.notes or check_notes(notes, on_progress, on_warning, on_message, parts.require)
+    )
+
+
+def _predict_parts(
+    parts: OutputParts,
+    notes: Notes,
+    predict: PredictBlock,
+    group: ProcessGroup,
+    count: int,
+    on_notes: OnCoded | None,
+    on_progress: Progress | None,
+) -> CutNotes:
+    """Write this rank's parts; rank 0 then waits for all others and joins them.
+
+    Returns:
+        On rank 0, the cut notes of all parts; elsewhere none.
+    """
+
+    def on_done(done: int, before: int) -> None:
+        if on_notes is not None:
+            on_notes(done, count)
+        if on_progress is not None:
+            note = f"{before:,} were done before" if before else ""
+            on_progress("coding", done - before, count - before, "notes", note)
+
+    def on_parts(done: int) -> None:
+        if on_progress is not None:
+            on_progress("waiting for the other processes", done, number, "parts")
+
+    number = parts.write(notes, predict, (group.rank, group.size), on_done)
+    if group.size > 1:
+        parts.wait(number, on_parts)
+        group.wait()
+    if not group.is_main:
+        return CutNotes()
+    cut = parts.cut_notes(number)
+    parts.join(number)
+    return cut
