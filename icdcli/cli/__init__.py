@@ -27,6 +27,7 @@ from icdcli.cli import (
     ensemble,
     evaluate,
     export,
+    join,
     migrate,
     plot_lr,
     predict,
@@ -122,7 +123,12 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "audit": audit.audit,
         "show-predictions": show_predictions.show_predictions,
     },
-    "New notes": {"predict": predict.predict, "check": check.check, "drift": drift.drift},
+    "New notes": {
+        "predict": predict.predict,
+        "join": join.join,
+        "check": check.check,
+        "drift": drift.drift,
+    },
     "Review": {"serve": serve.serve, "review": review.app},
 }
 for _group, _commands in _GROUPS.items():

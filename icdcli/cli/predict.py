@@ -20,9 +20,11 @@ from icdcli.report.console import Output
 
 if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
+    from icdcli.distributed.process_group import ProcessGroup
     from icdcli.model.coding_model import CodingModel
     from icdcli.predict.batches import Selection
     from icdcli.predict.checking import Checking
+    from icdcli.predict.shards.records import Shard
 
 _BLOCK = 16  # notes predicted together if the user waits for the first
 
@@ -47,6 +49,7 @@ class _Call:
     skip_unreadable: bool = False
     encoding: str | None = None
     format: FormatName | None = None
+    shard: "Shard | None" = None
 
 
 def predict(
@@ -126,6 +129,14 @@ def predict(
             "labelstudio (.json) or codiesp (.tsv). Default: by the ending of the file.",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="With --output: predict only the Ith of N parts of the notes, into "
+            "OUTPUT.shards/. icdcode join OUTPUT joins them.",
+            metavar="I/N",
+        ),
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the notes in tables. Default: text.")
     ] = None,
@@ -175,10 +186,13 @@ def predict(
     Example: icdcode predict outputs/laptop/laptop notes.csv --output codes.jsonl
     """
     from icdcli.config.loading import load_config
+    from icdcli.predict.shards.records import Shard
 
     require_checkpoint(run_dir, load)
-    if format is not None and output is None:
-        raise ConfigError("--format: is for files. Add --output.")
+    if output is None and (format is not None or shard is not None):
+        raise ConfigError(
+            f"--{'shard' if format is None else 'format'}: is for files. Add --output."
+        )
     import_visibly("icdcli.predict.run", Output(json))
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
@@ -188,6 +202,7 @@ def predict(
         skip_unreadable,
         _python_name(encoding),
         format,
+        None if shard is None else Shard.parse(shard),
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -247,10 +262,12 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     from icdcli.data.notes.files import find_notes
     from icdcli.data.notes.pipes import reads_pipe
     from icdcli.distributed.process_group import join_process_group
-    from icdcli.evaluation.acceptance.stored import accept_score
-    from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
+    if call.shard is not None and any(map(reads_pipe, call.files)):
+        raise ConfigError(
+            "--shard: each shard reads the notes, and a pipe can be read only once. Give a file."
+        )
     if process_group.size > 1 and (call.output is None or any(map(reads_pipe, call.files))):
         raise ConfigError(
             "several processes can only read notes from files and write to a file. "
@@ -260,12 +277,21 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     notes = find_notes(call.files, None, *columns, call.skip_unreadable, call.encoding)
     if call.output is None:
         _show(call, notes, str(process_group.device), output)
-        return
+    else:
+        _write(call, call.output, notes, process_group, output)
+
+
+def _write(
+    call: _Call, file: Path, notes: "Notes", process_group: "ProcessGroup", output: Output
+) -> None:
+    from icdcli.evaluation.acceptance.stored import accept_score
+    from icdcli.predict.run import predict_to_file
+
     with output.stages() as on_progress:
         written = predict_to_file(
             call.run,
             notes,
-            call.output,
+            file,
             load=call.load,
             top=call.top,
             min_score=call.min_score,
@@ -276,6 +302,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             if call.accept_at is None
             else partial(accept_score, precision=call.accept_at),
             cpu_precision=call.cpu_precision,
+            shard=call.shard,
             process_group=process_group,
             on_progress=on_progress,
             on_warning=output.warn,
@@ -283,6 +310,8 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
         )
     output.say(_about(written.checkpoint, written.labels, written.threshold))
     output.say(f"Written: {written.output}, {written.notes:,} notes")
+    if call.shard is not None:
+        output.say(f"When all {call.shard.total} shards are written: icdcode join {file}")
     output.result(written.to_json())
 
 

@@ -278,22 +278,46 @@ def with_actions(note: CodedNote, score: float) -> CodedNote:
     )
 
 
-def note_blocks(notes: Iterable[Note], max_notes: int | None = None) -> Iterator[list[Note]]:
-    """Yield notes in blocks, whose borders depend on the notes alone.
+class BlockBorders:
+    """Finds where the blocks of notes begin; this depends on the notes alone.
 
-    Args:
-        notes: The notes, in order.
-        max_notes: The most notes of a block, by default `BLOCK_NOTES`; a block of long notes ends
-            at `BLOCK_CHARACTERS`.
+    Attributes:
+        begins: The number of the first note of each block.
     """
-    max_notes = BLOCK_NOTES if max_notes is None else max_notes
+
+    def __init__(self, max_notes: int | None = None) -> None:
+        """Begin.
+
+        Args:
+            max_notes: The most notes of a block, by default `BLOCK_NOTES`; a block of long notes
+                ends at `BLOCK_CHARACTERS`.
+        """
+        self.begins: list[int] = []
+        self._max_notes = BLOCK_NOTES if max_notes is None else max_notes
+        self._notes = self._in_block = self._characters = 0
+
+    def is_begun_by(self, note: Note) -> bool:
+        """Return whether the next note is the first of a block."""
+        length = len(note.text)
+        full = self._in_block == self._max_notes or self._characters + length > BLOCK_CHARACTERS
+        begun = full or not self.begins
+        if begun:
+            self.begins.append(self._notes)
+            self._in_block = self._characters = 0
+        self._notes += 1
+        self._in_block += 1
+        self._characters += length
+        return begun
+
+
+def note_blocks(notes: Iterable[Note], max_notes: int | None = None) -> Iterator[list[Note]]:
+    """Yield notes in blocks, in order; see `BlockBorders`."""
+    borders = BlockBorders(max_notes)
     block: list[Note] = []
-    characters = 0
     for note in notes:
-        if block and (len(block) == max_notes or characters + len(note.text) > BLOCK_CHARACTERS):
+        if borders.is_begun_by(note) and block:
             yield block
-            block, characters = [], 0
+            block = []
         block.append(note)
-        characters += len(note.text)
     if block:
         yield block

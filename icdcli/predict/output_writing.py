@@ -1,11 +1,12 @@
 """Write the parts of an output file: which inputs they are made of, and who writes which."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 from icdcli import __version__
 from icdcli.data.notes.files import Notes
+from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import manifest_sha256
@@ -19,6 +20,8 @@ from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.formats.registry import Shape
 from icdcli.predict.resumable_output import OutputParts, PredictBlock
+from icdcli.predict.shards.parts import ShardParts
+from icdcli.predict.shards.records import Shard
 
 OnCoded = Callable[[int, int], object]
 
@@ -52,13 +55,19 @@ def write_parts(
         DataError: If a note can't be read, or if the file can't be written.
     """
     with parts.locked() if group.is_main else nullcontext():
+        finished = group.broadcast(parts.finished() if group.is_main else None)
+        if finished is not None:
+            if group.is_main and on_message is not None:
+                on_message(f"{parts.output}: was written before. Nothing is left to do.")
+            return finished
         if group.is_main:
             _start(parts, notes, on_progress, on_warning, on_message)
         group.wait()
         count = parts.notes or 0
         if on_notes is not None:
             on_notes(0, count)
-        return count, _predict_parts(parts, notes, predict, group, count, on_notes, on_progress)
+        own = parts.select(notes)
+        return count, _predict_parts(parts, own, predict, group, count, on_notes, on_progress)
 
 
 def output_parts(
@@ -70,6 +79,7 @@ def output_parts(
     cpu_precision: CpuPrecision | None,
     checkpoint: Path,
     checks: NoteChecks | None = None,
+    shard: Shard | None = None,
 ) -> OutputParts:
     """Return the parts of an output file, which start over if an argument changes.
 
@@ -106,7 +116,10 @@ def output_parts(
     resolve = checks is not None and checks.checking.resolve
     actions = selection.accept_score is not None
     shape = Shape(format, evidence, checks is not None, resolve, actions)
-    return OutputParts(output, made_of, ModelName(_run_name(checkpoint), manifest), shape)
+    model = ModelName(_run_name(checkpoint), manifest)
+    if shard is not None:
+        return ShardParts(output, made_of, model, shape, shard)
+    return OutputParts(output, made_of, model, shape)
 
 
 def _run_name(checkpoint: Path) -> str:
@@ -129,14 +142,21 @@ def _start(
         )
     elif parts.started and not parts.changed and on_message is not None:
         on_message(f"Continuing with the parts in {parts.folder}")
-    parts.start(
-        parts.notes or check_notes(notes, on_progress, on_warning, on_message, parts.require)
-    )
+
+    def read(require: Callable[[Note], None] | None) -> int:
+        return check_notes(notes, on_progress, on_warning, on_message, require)
+
+    def wait() -> None:
+        if on_message is not None:
+            on_message("Waiting for another shard, which reads and counts the notes")
+
+    known = parts.notes
+    parts.start(parts.count(read, wait) if known is None else known)
 
 
 def _predict_parts(
     parts: OutputParts,
-    notes: Notes,
+    notes: Iterable[Note],
     predict: PredictBlock,
     group: ProcessGroup,
     count: int,

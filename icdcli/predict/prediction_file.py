@@ -6,6 +6,7 @@ from typing import Any
 
 from icdcli.icd.editions.records import Editions
 from icdcli.predict.batches import CutNotes, Selection
+from icdcli.predict.shards.records import Shard
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class PredictionFile:
         selection: Which codes the file has.
         cut: The notes of which the model reads only the beginning.
         editions: The editions of the model's codes; None: unknown.
+        shard: The part of the notes that the file has; None: all.
     """
 
     output: Path
@@ -31,11 +33,13 @@ class PredictionFile:
     selection: Selection
     cut: CutNotes
     editions: Editions | None = None
+    shard: Shard | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that ``icdcode predict --output FILE --json`` prints."""
         return {
             "output": self.output,
+            **({} if self.shard is None else {"shard": str(self.shard)}),
             "notes": self.notes,
             "checkpoint": self.checkpoint,
             "editions": self.editions,

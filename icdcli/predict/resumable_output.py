@@ -32,6 +32,14 @@ PredictBlock = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]
 OnNotes = Callable[[int, int], None]
 """Called with the notes that are done, and with how many of them an earlier call did."""
 
+ReadNotes = Callable[[Callable[[Note], None] | None], int]
+"""Reads all notes, passes each of them to a function, if one is given, and returns their number."""
+
+
+def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the inputs that have changed, as messages name them."""
+    return [name for name, value in now.items() if before.get(name) != value]
+
 
 class OutputParts:
     """The parts of an output file while they are written.
@@ -116,17 +124,30 @@ class OutputParts:
     def changed(self) -> list[str]:
         """Return the inputs of the earlier call that have changed since, as messages name them."""
         before = self._journal()
-        return [
-            name
-            for name, value in self._made_of.items()
-            if before and before["made_of"].get(name) != value
-        ]
+        return changed_inputs(before["made_of"], self._made_of) if before else []
 
     @property
     def notes(self) -> int | None:
         """Return the number of notes, if an earlier call with the same inputs counted them."""
         before = self._journal()
         return int(before["notes"]) if before and not self.changed else None
+
+    def count(self, read: ReadNotes, on_wait: Callable[[], None]) -> int:
+        """Read all notes, and return the number of those that the file gets.
+
+        Args:
+            read: Reads them.
+            on_wait: Called if another process reads them for this one.
+        """
+        return read(self.require)
+
+    def select(self, notes: Iterable[Note]) -> Iterable[Note]:
+        """Return those of all notes that the file gets."""
+        return notes
+
+    def finished(self) -> tuple[int, CutNotes] | None:
+        """Return the number of notes and the cut ones of a file that need not be written again."""
+        return None
 
     def start(self, notes: int) -> None:
         """Keep the parts that are still valid and remove the others; rank 0 does so first.
@@ -217,9 +238,13 @@ class OutputParts:
         with self._writing(), replacing(self.output, durable=True, folder=self.folder) as joined:
             self._format.join(joined, map(self._part, range(parts)))
         flush(self.output.parent)
+        self._record(parts)
         # Leftover parts are harmless: without a journal the next call ignores them.
         with suppress(OSError):
             self._clear()
+
+    def _record(self, parts: int) -> None:
+        """Record that the file is complete, while its parts are still there."""
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:07}{self._format.ending}"

@@ -26,6 +26,7 @@ from icdcli.predict.formats.registry import needs_evidence
 from icdcli.predict.output_writing import OnCoded, output_parts, write_parts
 from icdcli.predict.prediction_file import PredictionFile
 from icdcli.predict.resumable_output import PredictBlock
+from icdcli.predict.shards.records import Shard
 
 AcceptScore = Callable[[Path], float]
 """Returns the score from which the codes of a checkpoint are accepted, by its folder."""
@@ -108,6 +109,7 @@ def predict_to_file(
     format: FormatName | None = None,
     accept_score: AcceptScore | None = None,
     cpu_precision: CpuPrecision | None = None,
+    shard: Shard | None = None,
     process_group: ProcessGroup | None = None,
     on_progress: Progress | None = None,
     on_warning: OnMessage | None = None,
@@ -132,6 +134,8 @@ def predict_to_file(
         accept_score: Returns the score from which codes can be accepted without review, such as
             `icdcli.evaluation.acceptance.stored.accept_score`; None: codes have no action.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
+        shard: The part of the notes that this call predicts, into a file in ``<output>.shards/``;
+            None: all notes. `icdcli.predict.shards.joining.join_shards` joins these files.
         process_group: The processes that share the notes; None: this process alone, on the CPU.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
@@ -150,7 +154,7 @@ def predict_to_file(
     # Loading may take minutes: first see whether there can be such a file.
     accepting = partial(_accepting, selection, accept_score)
     before = checkpoint_of(run, load)
-    of = partial(output_parts, notes, output)
+    of = partial(output_parts, notes, output, shard=shard)
     of(accepting(before), evidence, format, cpu_precision, before)
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
@@ -172,7 +176,9 @@ def predict_to_file(
         on_warning(cut.warning(count, model.config.max_len))
     labels, threshold = model.labels, str(model.threshold)
     return PredictionFile(
-        output, count, checkpoint, len(labels), threshold, selection, cut, labels.editions
+        *(parts.output, count, checkpoint, len(labels), threshold, selection, cut),
+        labels.editions,
+        shard,
     )
 
 

@@ -199,24 +199,44 @@ def _join_csv(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
     join_lines(path, parts, schema.names)
 
 
+def _gather_csv(schema: pa.Schema, path: Path, files: Iterable[Path]) -> None:
+    """Join complete files below one header, the first line of each."""
+    with path.open("wb") as joined:
+        joined.write(",".join(schema.names).encode() + b"\n")
+        for one in files:
+            with one.open("rb") as content:
+                content.readline()
+                shutil.copyfileobj(content, joined)
+
+
 def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
-    tables: list[pa.Table] = []
+    """Join parts, or complete files, to row groups of the same size wherever the parts end."""
+    waiting = schema.empty_table()
     with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
             with pq.ParquetFile(part) as file:
-                tables.append(file.read())
-            if sum(table.num_rows for table in tables) >= _GROUP_ROWS:
-                writer.write_table(pa.concat_tables(tables))
-                tables.clear()
-        if tables:
-            writer.write_table(pa.concat_tables(tables))
+                for group in range(file.num_row_groups):
+                    waiting = pa.concat_tables([waiting, file.read_row_group(group)])
+                    while waiting.num_rows >= _GROUP_ROWS:
+                        writer.write_table(waiting.slice(0, _GROUP_ROWS).combine_chunks())
+                        waiting = waiting.slice(_GROUP_ROWS)
+        if waiting.num_rows:
+            writer.write_table(waiting.combine_chunks())
 
 
 TABLE_FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
-    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, join_lines),
-    ".csv": lambda schema: Format(".csv", partial(_write_csv, schema), partial(_join_csv, schema)),
+    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, join_lines, join_lines),
+    ".csv": lambda schema: Format(
+        ".csv",
+        partial(_write_csv, schema),
+        partial(_join_csv, schema),
+        partial(_gather_csv, schema),
+    ),
     ".parquet": lambda schema: Format(
-        ".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)
+        ".parquet",
+        partial(_write_parquet, schema),
+        partial(_join_parquet, schema),
+        partial(_join_parquet, schema),
     ),
 }
 """The endings of the names of files, and their formats by the columns of a table."""

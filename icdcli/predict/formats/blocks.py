@@ -49,12 +49,14 @@ class Format:
         ending: The ending of the parts' names.
         write: Writes a part.
         join: Joins parts, in order, to the complete file.
+        gather: Joins complete files, in order, to the one that all their parts would make.
         require: Raises an error if the format can't hold a note; None: it holds any.
     """
 
     ending: str
     write: Callable[[Path, CodedBlock], None]
     join: Callable[[Path, Iterable[Path]], None]
+    gather: Callable[[Path, Iterable[Path]], None]
     require: Callable[[Note], None] | None = None
 
 

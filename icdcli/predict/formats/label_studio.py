@@ -78,11 +78,25 @@ def _lines(model: ModelName, block: CodedBlock) -> Iterator[str]:
 
 def join_label_studio(path: Path, parts: Iterable[Path]) -> None:
     """Join parts to one array of tasks, as Label Studio imports it."""
+    _write_array(path, (line.rstrip("\n") for line in _lines_of(parts)))
+
+
+def gather_label_studio(path: Path, files: Iterable[Path]) -> None:
+    """Join arrays of tasks."""
+    tasks = (line.rstrip(",\n") for line in _lines_of(files) if line.startswith("{"))
+    _write_array(path, tasks)
+
+
+def _lines_of(paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            yield from lines
+
+
+def _write_array(path: Path, tasks: Iterable[str]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         before = "[\n"
-        for part in parts:
-            with part.open(encoding="utf-8", newline="\n") as lines:
-                for line in lines:
-                    file.write(before + line.rstrip("\n"))
-                    before = ",\n"
+        for task in tasks:
+            file.write(before + task)
+            before = ",\n"
         file.write(f"{'' if before == ',' + chr(10) else '['}\n]\n")

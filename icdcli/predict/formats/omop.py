@@ -41,6 +41,7 @@ NOTE_NLP = pa.schema(
 )
 """The columns of the table, in its order."""
 
+_HEADER = ",".join(NOTE_NLP.names) + "\n"
 _LONGEST_TEXT = 250  # characters of snippet, lexical_variant and nlp_system
 _LONGEST_ID = 18  # digits that fit 64 bits
 _ABSENT = {
@@ -150,14 +151,32 @@ def join_omop_csv(path: Path, parts: Iterable[Path]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         # A lone \\r must be in quotes.
         quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        file.write(",".join(NOTE_NLP.names) + "\n")
+        file.write(_HEADER)
         for table in _numbered(parts):
             for row in table.to_pylist():
                 quoting.writerow("" if value is None else value for value in row.values())
 
 
+def gather_omop_csv(path: Path, files: Iterable[Path]) -> None:
+    """Join CSV files, and number the rows anew."""
+    number = 0
+    with path.open("w", encoding="utf-8", newline="") as joined:
+        joined.write(_HEADER)
+        for one in files:
+            with one.open(encoding="utf-8", newline="\n") as lines:
+                next(lines)
+                in_quotes = False
+                for line in lines:
+                    if in_quotes:  # the row goes on
+                        joined.write(line)
+                    else:
+                        number += 1
+                        joined.write(f"{number},{line.partition(',')[2]}")
+                    in_quotes ^= line.count('"') % 2 == 1
+
+
 def join_omop_parquet(path: Path, parts: Iterable[Path]) -> None:
-    """Join parts to a Parquet file, and number the rows."""
+    """Join parts, or complete files, to a Parquet file, and number the rows."""
     with pq.ParquetWriter(path, NOTE_NLP) as writer:
         for table in _numbered(parts):
             if table.num_rows:
@@ -165,10 +184,12 @@ def join_omop_parquet(path: Path, parts: Iterable[Path]) -> None:
 
 
 def _numbered(parts: Iterable[Path]) -> Iterator[pa.Table]:
+    """Yield the rows of each part with ids: those of a block of notes, as each is a row group."""
     number = 1
     for part in parts:
         with pq.ParquetFile(part) as file:
-            table = file.read()
-        ids = pa.array(range(number, number + table.num_rows), pa.int64())
-        number += table.num_rows
-        yield table.set_column(0, NOTE_NLP.field(0), ids)
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                ids = pa.array(range(number, number + table.num_rows), pa.int64())
+                number += table.num_rows
+                yield table.set_column(0, NOTE_NLP.field(0), ids)

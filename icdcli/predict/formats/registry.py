@@ -11,8 +11,13 @@ from icdcli.predict.formats.codiesp import require_one_line_id, write_codiesp
 from icdcli.predict.formats.fhir import write_fhir
 from icdcli.predict.formats.format_name import TABLES, FormatName
 from icdcli.predict.formats.hl7 import write_dg1
-from icdcli.predict.formats.label_studio import join_label_studio, write_label_studio
+from icdcli.predict.formats.label_studio import (
+    gather_label_studio,
+    join_label_studio,
+    write_label_studio,
+)
 from icdcli.predict.formats.omop import (
+    gather_omop_csv,
     join_omop_csv,
     join_omop_parquet,
     require_note_id,
@@ -92,19 +97,25 @@ def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> F
     return _OTHERS[shape.format](model, ending)
 
 
+def _omop(model: ModelName, ending: str) -> Format:
+    join, gather = (
+        (join_omop_csv, gather_omop_csv)
+        if ending == ".csv"
+        else (join_omop_parquet, join_omop_parquet)
+    )
+    return Format(".nlp", partial(write_omop, model), join, gather, require_note_id)
+
+
 _OTHERS: dict[str, Callable[[ModelName, str], Format]] = {
-    "fhir": lambda model, ending: Format(".ndjson", partial(write_fhir, model), join_lines),
-    "dg1": lambda model, ending: Format(".hl7", partial(write_dg1, model), join_lines),
+    "fhir": lambda model, ending: Format(
+        ".ndjson", partial(write_fhir, model), join_lines, join_lines
+    ),
+    "dg1": lambda model, ending: Format(".hl7", partial(write_dg1, model), join_lines, join_lines),
     "labelstudio": lambda model, ending: Format(
-        ".tasks", partial(write_label_studio, model), join_label_studio
+        ".tasks", partial(write_label_studio, model), join_label_studio, gather_label_studio
     ),
     "codiesp": lambda model, ending: Format(
-        ".ranked", write_codiesp, join_lines, require_one_line_id
+        ".ranked", write_codiesp, join_lines, join_lines, require_one_line_id
     ),
-    "omop": lambda model, ending: Format(
-        ".nlp",
-        partial(write_omop, model),
-        join_omop_csv if ending == ".csv" else join_omop_parquet,
-        require_note_id,
-    ),
+    "omop": _omop,
 }
