@@ -148,6 +148,32 @@ class DataConfig(Section):
         description="table: column with the days of discharge (2026-05-31), which choose the "
         "edition of code_system and the codes that are valid; null: none",
     )
+    codes_path: UserPath | None = Field(
+        None,
+        description="table: another table with one row per note and code; null: the codes are in "
+        "the table of notes",
+    )
+    sequence_column: str | None = Field(
+        None,
+        description="table: with one row per code, column with their order, the principal "
+        "diagnosis first; null: found by its usual names in codes_path",
+    )
+    poa_column: str | None = Field(
+        None,
+        description="table: with one row per code, column with present on admission (Y, N, U, W, "
+        "1, E); null: found by its usual names in codes_path",
+    )
+    version_column: str | None = Field(
+        None,
+        description="table: with one row per code, column with the version (9, 10, ICD10CM …); "
+        "rows that aren't of code_system are left out; null: found by its usual names in "
+        "codes_path",
+    )
+    principal: bool = Field(
+        False,
+        description="learn and predict the principal diagnosis: SEQ_NUM 1 in mimic3 and mimic4, "
+        "the first code in a table",
+    )
     evidence_path: UserPath | None = Field(
         None, description="mimic3: file or folder of MDACE annotations; null: none"
     )

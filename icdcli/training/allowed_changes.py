@@ -27,6 +27,7 @@ _FIXED = {
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
             *("date_column", "train_on", "held_out_fold"),
             *("encounter_column", "note_type_column", "time_column", "note_types"),
+            *("codes_path", "sequence_column", "poa_column", "version_column", "principal"),
             *("text_column", "codes_column", "id_column", "subject_column", "split_column"),
         ),
         "the corpus depends on it",

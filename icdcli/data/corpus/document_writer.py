@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.reader import DAY, DOCUMENTS_SCHEMA
+from icdcli.data.corpus.document_columns import DAY, DOCUMENTS_SCHEMA, ORDER
 from icdcli.data.corpus.statistics import CorpusStatistics, DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.errors import DataError
@@ -127,11 +127,13 @@ class DocumentWriter:
         statistics: The statistics for the card.
     """
 
-    def __init__(self, path: Path, dated: bool = False) -> None:
+    def __init__(self, path: Path, dated: bool = False, order: Sequence[str] = ()) -> None:
         self.codes = CodeLists()
         self.statistics = CorpusStatistics()
         self._path = path
-        self._schema = DOCUMENTS_SCHEMA.append(DAY) if dated else DOCUMENTS_SCHEMA
+        more = [*([DAY] if dated else []), *(ORDER[name] for name in order)]
+        self._schema = pa.schema([*DOCUMENTS_SCHEMA, *more])
+        self._with_principal = 0
         self._documents: Counter[str] = Counter()
         self._subjects: dict[str, Counter[str]] = {}
         self._without_subject: Counter[str] = Counter()
@@ -180,6 +182,7 @@ class DocumentWriter:
             yield group
 
     def _count(self, group: list[Document]) -> None:
+        self._with_principal += sum(admission.principal is not None for admission, _ in group)
         for split in {split for _, split in group}:
             part = [admission.subject_id for admission, its in group if its == split]
             self._documents[split] += len(part)
@@ -194,6 +197,11 @@ class DocumentWriter:
         self.statistics.add(
             columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes
         )
+
+    @property
+    def principals_in_words(self) -> str:
+        """Return how many documents have a principal diagnosis, in words."""
+        return f"known for {self._with_principal:,} of {self._documents.total():,} documents"
 
     def splits(self, description: DocumentStatistics) -> dict[str, dict[str, float]]:
         """Return the card's entry for each split that has documents, in the order of `SPLITS`."""
@@ -229,4 +237,10 @@ def _table(group: list[Document], codes: pa.ListArray, schema: pa.Schema) -> pa.
     columns = [strings(ids), strings(subjects), strings(splits), texts, codes]
     if DAY.name in schema.names:
         columns.append(pa.array([admission.day for admission in admissions], DAY.type))
+    if ORDER["principal"].name in schema.names:
+        columns.append(strings([admission.principal for admission in admissions]))
+    for name, place in (("codes_in_order", 0), ("poa", 1)):
+        if name in schema.names:
+            listed = [[code[place] for code in admission.in_order] for admission in admissions]
+            columns.append(pa.array(listed, ORDER[name].type))
     return pa.table(columns, schema=schema)

@@ -153,6 +153,7 @@ def prepare(
                     cleaner,
                     chosen.code_system,
                     "date_column" in chosen.options,
+                    chosen.order,
                 )
                 entries = content.to_json()
                 hashes = _hashes(states, reading)

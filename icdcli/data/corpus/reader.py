@@ -1,7 +1,7 @@
 """The prepared corpus on the disk: its files and how they are read.
 
     documents.parquet   id · subject_id · split · text · codes (sorted, dotted) · day, if the source
-                        has days of discharge
+                        has days of discharge · with an order: principal, codes_in_order, poa
     labels.parquet      label (0..L-1) · code · kind · title · count · train_count; its metadata
                         name the editions of the codes
     evidence.parquet    annotated evidence, if any; see `icdcli.data.corpus.annotations`
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.boundaries import BOUNDARIES
+from icdcli.data.corpus.document_columns import DAY, DOCUMENTS_SCHEMA, ORDER
 from icdcli.data.sources.admission import SPLITS
 from icdcli.data.sources.registry import system_of
 from icdcli.errors import ConfigError, DataError
@@ -48,18 +49,6 @@ FORMAT = 3
 """Part of the hash and card; increased when the same sources and options give another corpus."""
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
-
-DOCUMENTS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("subject_id", pa.string()),
-        ("split", pa.string()),
-        ("text", pa.string()),
-        ("codes", pa.list_(pa.string())),
-    ]
-)
-DAY = pa.field("day", pa.date32())
-"""The column of the days of discharge, if the source has them."""
 
 _LABELS_SCHEMA = pa.schema(
     [
@@ -119,8 +108,8 @@ class Documents:
         subject_ids: The patients' ids; None if the source has none.
         rows: Each document's row in ``documents.parquet``.
         targets: Each document's labels, sorted, as int32.
-        outside: Each document's gold codes that aren't in the label space, sorted; empty: none of
-            them has any.
+        outside: Each document's gold codes outside of the label space, sorted; empty: none.
+        principals: Each document's principal diagnosis, None if unknown; empty: not kept.
     """
 
     ids: list[str]
@@ -128,6 +117,7 @@ class Documents:
     rows: NDArray[np.int64]
     targets: list[NDArray[np.int32]]
     outside: list[tuple[str, ...]] = field(default_factory=list)
+    principals: list[str | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -147,6 +137,7 @@ class Documents:
             self.rows[list(positions)],
             [self.targets[i] for i in positions],
             [self.outside[i] for i in positions] if self.outside else [],
+            [self.principals[i] for i in positions] if self.principals else [],
         )
 
     def targets_NL(self, number_of_labels: int) -> NDArray[np.bool_]:
@@ -187,6 +178,12 @@ class Corpus:
         return [split for split in SPLITS if split in self.card["splits"]]
 
     @property
+    def has_principals(self) -> bool:
+        """Return whether the principal diagnoses of its documents are known."""
+        options = self.card.get("options", {})
+        return "principal" in options or "sequence_column" in options.get("long_format", {})
+
+    @property
     def system(self) -> System | None:
         """Return the system whose rules its codes follow; None: they are kept unchanged."""
         name: str | None = self.card.get("options", {}).get("code_system")
@@ -218,9 +215,12 @@ class Corpus:
         path = self.folder / DOCUMENTS
         columns = ["id", "subject_id", "split", "codes"]
         self._require(split)
+        columns += [ORDER["principal"].name] * self.has_principals
         table = pa.Table.from_batches(list(document_batches(self.folder, columns, 8192)))
         rows = np.flatnonzero(np.asarray(table.column("split").to_pylist(), dtype=object) == split)
-        ids, subject_ids, _, codes = (table.column(name).take(rows).to_pylist() for name in columns)
+        ids, subject_ids, _, codes, *principals = (
+            table.column(name).take(rows).to_pylist() for name in columns
+        )
         try:
             targets = [self._labels_of(document) for document in codes]
         except KeyError as error:
@@ -228,7 +228,7 @@ class Corpus:
                 f"{path}: code {error} isn't in {LABELS}. Delete the folder and prepare the "
                 "data again."
             ) from None
-        return Documents(ids, subject_ids, rows, targets)
+        return Documents(ids, subject_ids, rows, targets, [], *principals)
 
     def texts(self, split: str) -> Iterator[str]:
         """Yield the texts of a split, in the order of `documents`.

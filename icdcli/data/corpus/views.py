@@ -241,6 +241,7 @@ def _documents(corpus: Corpus, places: Places) -> Documents:
         [own for part in parts for own in part.subject_ids],
         np.concatenate([part.rows for part in parts]),
         [own for part in parts for own in part.targets],
+        principals=[own for part in parts for own in part.principals],
     )
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -97,6 +97,7 @@ def write_corpus(
     clean: Callable[[str], str] = str,
     code_system: CodeSystem | None = None,
     dated: bool = False,
+    order: Sequence[str] = (),
 ) -> CorpusContent:
     """Write documents and labels into an empty folder.
 
@@ -113,6 +114,7 @@ def write_corpus(
         code_system: The editions in which titles are looked up; None: unknown. Those that aren't
             in the package are copied into the folder.
         dated: Keep the days of discharge.
+        order: What is kept of the order of the codes; see `icdcli.data.corpus.reader.ORDER`.
 
     Returns:
         The card's entries about them; see `write_card`.
@@ -122,7 +124,7 @@ def write_corpus(
         OSError: If the folder can't be written.
     """
     dropped = source.reading.dropped
-    writer = DocumentWriter(folder / DOCUMENTS, dated)
+    writer = DocumentWriter(folder / DOCUMENTS, dated, order)
     evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
     boundaries, validity = BoundaryWriter(folder / BOUNDARIES), ValidityCounter(code_system)
     documents = _documents(source.admissions(protocol, folder), protocol, clean, dropped)
@@ -130,6 +132,8 @@ def write_corpus(
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
+    if order:
+        source.reading.choices["principal diagnosis"] = writer.principals_in_words
     unused: dict[str, str] = {}
     if not protocol.is_benchmark:
         unused = _unused_codes(

@@ -1,6 +1,7 @@
 """An admission: one hospital stay with its text and its codes, which every source yields."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
 
@@ -21,6 +22,43 @@ class Code(NamedTuple):
 
     code: str
     kind: str
+
+
+class OrderedCode(NamedTuple):
+    """A code in the order of its encounter.
+
+    Attributes:
+        code: The dotted code.
+        poa: Whether it was present on admission: Y, N, U, W, 1 or E as on claims; None: unknown.
+    """
+
+    code: str
+    poa: str | None = None
+
+
+class EncounterCodes(NamedTuple):
+    """The codes of an encounter.
+
+    Attributes:
+        codes: Its codes.
+        in_order: The same in the order of their sequence, those without one last; empty: unknown.
+        principal: The code of its principal diagnosis; None: unknown.
+        problem: Why it is unknown, in words.
+    """
+
+    codes: frozenset[Code]
+    in_order: tuple[OrderedCode, ...] = ()
+    principal: str | None = None
+    problem: str = ""
+
+    @classmethod
+    def listed(cls, codes: Sequence[Code], ordered: bool) -> "EncounterCodes":
+        """Return codes that are listed, the principal diagnosis first if they are ordered."""
+        if not ordered:
+            return cls(frozenset(codes))
+        first = next((code.code for code in codes if code.kind == "diagnosis"), None)
+        in_order = dict.fromkeys(code.code for code in codes)
+        return cls(frozenset(codes), tuple(map(OrderedCode, in_order)), first)
 
 
 class AnnotatedSpan(NamedTuple):
@@ -69,6 +107,8 @@ class Admission:
         evidence: The annotated evidence of its codes, if the source has any.
         day: The day of its discharge, on which its codes must be valid; None: unknown.
         notes: Where each of its notes is in the text; empty: it is one note, or unknown.
+        in_order: Its codes in the order of their sequence, those without one last; empty: unknown.
+        principal: The code of its principal diagnosis; None: unknown.
     """
 
     id: str
@@ -79,3 +119,11 @@ class Admission:
     evidence: tuple[AnnotatedSpan, ...] = ()
     day: date | None = None
     notes: tuple[NoteBoundary, ...] = ()
+    in_order: tuple[OrderedCode, ...] = ()
+    principal: str | None = None
+
+    def in_the_order_of(self, found: EncounterCodes) -> "Admission":
+        """Return the admission with the order and the principal diagnosis of its codes."""
+        if not found.in_order and found.principal is None:
+            return self
+        return replace(self, in_order=found.in_order, principal=found.principal)

@@ -35,6 +35,7 @@ from icdcli.data.sources.admission_join import (
 )
 from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
 from icdcli.data.sources.caml_codes import CamlCodes, procedure_as_caml, with_spelled_evidence
+from icdcli.data.sources.long_format.principals import read_principals, with_principals
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.mdace import MdaceAnnotations
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
@@ -59,12 +60,14 @@ class Mimic3Source:
         mdace: Annotated evidence of some of the notes, if there is any.
         note_types: The categories of the notes to read, which are joined in the order of their
             times; None: discharge summaries, in the order of the file, as benchmarks do.
+        ordered: Whether admissions have their principal diagnosis.
     """
 
     folder: Path
     reading: Reading = field(default_factory=Reading)
     mdace: MdaceAnnotations | None = None
     note_types: Sequence[str] | None = None
+    ordered: bool = False
 
     system: System | None = "icd9"
 
@@ -108,6 +111,8 @@ class Mimic3Source:
             *(self.reading, notes, codes, keep, work, protocol.count_rows),
             published=self.note_types is None,
         )
+        if self.ordered:
+            admissions = with_principals(admissions, self._principals(protocol))
         if self.mdace is None:
             return admissions
         annotated = self.mdace.attach(
@@ -154,6 +159,15 @@ class Mimic3Source:
             raws = found.read(self.reading, path, ("HADM_ID", "ICD9_CODE"), spell)
             refuse_lost_zeros(path, "ICD9_CODE", raws, kind, self.titles)
         return found
+
+    def _principals(self, protocol: Protocol) -> dict[str, str | None]:
+        name = CODE_TABLES["diagnosis"]
+
+        def spell(raw: str) -> Code | str:
+            return self._code(raw, "diagnosis", name, protocol.codes_as_caml) if raw.strip() else ""
+
+        columns, first = ("HADM_ID", "ICD9_CODE"), {"SEQ_NUM": "1"}
+        return read_principals(self.reading, self.tables[name], columns, spell, first)
 
     def _notes(self, description: str | None) -> Iterator[AdmissionNote]:
         """Yield the protocol's notes."""
@@ -221,8 +235,9 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     if config.note_types is not None:
         refuse_note_types(protocol)
         options["note_types"] = config.note_types
-    source = Mimic3Source(config.path, reading, annotations, config.note_types)
-    return ChosenSource("mimic3", source, protocol, options)
+    source = Mimic3Source(config.path, reading, annotations, config.note_types, config.principal)
+    order = ("principal",) if config.principal else ()
+    return ChosenSource("mimic3", source, protocol, options, order=order)
 
 
 register(

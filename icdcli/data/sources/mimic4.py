@@ -21,6 +21,7 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
 from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
+from icdcli.data.sources.long_format.principals import read_principals, with_principals
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
@@ -47,12 +48,14 @@ class Mimic4Source:
         note_types: The types of the notes to read, of ``note/discharge`` and, if it is there,
             ``note/radiology``; they are joined in the order of their times. None: discharge
             summaries, in the order of the file, as benchmarks do.
+        ordered: Whether admissions have their principal diagnosis.
     """
 
     folder: Path
     system: System = "icd10"
     reading: Reading = field(default_factory=Reading)
     note_types: Sequence[str] | None = None
+    ordered: bool = False
 
     @cached_property
     def tables(self) -> dict[str, Path]:
@@ -100,10 +103,11 @@ class Mimic4Source:
         Raises:
             DataError: If a table can't be read.
         """
-        return join_admissions(
+        admissions = join_admissions(
             *(self.reading, self._notes(), self._codes(), protocol.keep_codes, work),
             published=self.note_types is None,
         )
+        return with_principals(admissions, self._principals()) if self.ordered else admissions
 
     def _codes(self) -> AdmissionCodes:
         found = AdmissionCodes()
@@ -129,6 +133,16 @@ class Mimic4Source:
                 "and a hadm_id. Copy or download the complete table, or set another code_system."
             )
         return found
+
+    def _principals(self) -> dict[str, str | None]:
+        name = CODE_TABLES["diagnosis"]
+        first = {"seq_num": "1", "icd_version": _VERSIONS[self.system]}
+
+        def spell(raw: str) -> Code | str:
+            return self._code(raw, "diagnosis", name) if raw.strip() else ""
+
+        columns = ("hadm_id", "icd_code")
+        return read_principals(self.reading, self.tables[name], columns, spell, first)
 
     def _refuse_versions_as_numbers(self, path: Path, version: str) -> None:
         """Raise an error if a program has written version 9 as 9.0."""
@@ -241,8 +255,9 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     if config.note_types is not None:
         refuse_note_types(protocol)
         options["note_types"] = config.note_types
-    source = Mimic4Source(config.path, system, reading, config.note_types)
-    return ChosenSource("mimic4", source, protocol, options)
+    source = Mimic4Source(config.path, system, reading, config.note_types, config.principal)
+    order = ("principal",) if config.principal else ()
+    return ChosenSource("mimic4", source, protocol, options, order=order)
 
 
 register(

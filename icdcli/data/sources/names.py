@@ -11,7 +11,7 @@ _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
         *("admission", "admission_join", "admission_notes", "caml_codes", "lost_zeros"),
-        *("names", "registry", "tables", "translations"),
+        *("long_format", "names", "registry", "tables", "translations"),
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.

@@ -92,6 +92,7 @@ class ChosenSource:
         notices: What the user must know about the choice, one sentence each.
         code_system: The editions in which titles are looked up; None: unknown.
         last_day: Returns the latest day of discharge, which chooses the editions; None: no days.
+        order: What the corpus keeps of the order of the codes, as columns of its documents.
     """
 
     dataset: str
@@ -103,6 +104,7 @@ class ChosenSource:
     notices: tuple[str, ...] = ()
     code_system: CodeSystem | None = None
     last_day: Callable[[], date | None] | None = None
+    order: tuple[str, ...] = ()
 
 
 class Match(IntEnum):
@@ -157,7 +159,7 @@ _OF_ALL = frozenset(
     (
         *("workers", "mimic3_data_path", "data_path", "dataset", "protocol", "splits_path"),
         *("text_cleaning", "chunk_size", "skip_bad_rows", "label_pruning", "label_space"),
-        *("code_system", "cache_dir", "encoding"),
+        *("code_system", "cache_dir", "encoding", "principal"),
     )
 )
 """The keys of the configuration that aren't any source's own."""
@@ -267,6 +269,14 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
     }
     if config.encoding is not None:
         options["encoding"] = config.encoding
+    if config.principal:
+        if "principal" not in chosen.order:
+            raise ConfigError(
+                f"principal: {dataset} has no order of its codes, so that the principal diagnosis "
+                "isn't known. Leave it out."
+            )
+        if "long_format" not in options:  # which has it with and without the key
+            options["principal"] = True
     # An option at its old default stays out of the options, so that earlier corpora keep their
     # hash.
     code_system = _code_system(config, chosen)

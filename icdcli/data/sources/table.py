@@ -1,38 +1,24 @@
-"""A table of the user's own notes: a CSV, JSONL or Parquet file with texts and codes.
+"""A table of the user's own notes: a CSV, JSONL or Parquet file with texts and codes."""
 
-Rows are counted from 1, without the header. The number is the document's id if the table has no
-ids, and messages name it.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from icdcli.data.benchmarks.protocols import (
-    PATIENT,
-    SPLIT_COLUMN,
-    Protocol,
-    choose_protocol,
-    own_split,
-)
-from icdcli.data.markup import MISREAD, is_misread
+from icdcli.data.benchmarks.protocols import PATIENT, SPLIT_COLUMN, choose_protocol
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import CODES_COLUMN, Admission, Code
-from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
-from icdcli.data.sources.tables.codes import TableCodes, listed_codes, refuse_problem
-from icdcli.data.sources.tables.encounters import EncounterRows
-from icdcli.data.sources.tables.evidence import short_value
-from icdcli.data.sources.tables.reader import RowReader
-from icdcli.data.sources.tables.rows import (
-    RepeatedIds,
-    SameTexts,
-    TableColumns,
-    find_columns,
-    moreover,
+from icdcli.data.sources.admission import CODES_COLUMN
+from icdcli.data.sources.long_format.opening import (
+    OWN_OPTIONS,
+    long_codes,
+    order_columns,
+    overlooked_sequence,
+    require_ids,
 )
+from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
+from icdcli.data.sources.tables.codes import listed_codes, refuse_problem
+from icdcli.data.sources.tables.rows import moreover
+from icdcli.data.sources.tables.source import OPTIONAL_COLUMNS, TableSource
 from icdcli.data.sources.tables.splits import (
     ignored_splits,
     overlooked_columns,
@@ -40,282 +26,9 @@ from icdcli.data.sources.tables.splits import (
     refuse_leaks,
 )
 from icdcli.errors import ConfigError
-from icdcli.icd.code_cells import cell_codes
-from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.code_system import shape_of
-from icdcli.icd.codes import System
-from icdcli.icd.listed_cells import ListedCodes
-from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.tables.records import (
-    ENDINGS,
-    column_names,
-    is_table,
-    table_files,
-    table_rows,
-)
-
-T = TypeVar("T")
-
-_OPTIONAL_COLUMNS = (
-    *("evidence_column", "date_column"),
-    *("encounter_column", "note_type_column", "time_column"),
-)
-_USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
-
-
-@dataclass(frozen=True)
-class TableSource:
-    """The file and the meaning of its columns.
-
-    Attributes:
-        path: A file whose name ends as `icdcli.io.tables.records.ENDINGS` lists.
-        text_column: The column of the notes.
-        codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or
-            blanks. Several columns with one code each: their names, or a pattern (``dx*``).
-        id_column: The column of ids; None: ``id`` if there is one, else the row's number. Rows with
-            the same id and text are one document with the codes of all of them.
-        subject_column: The column of patients; None: ``subject_id`` if there is one.
-        split_column: The column of splits; None: ``split`` if there is one.
-        evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …,
-            "begin": …, "end": …}`` in characters of the text; fragments of one annotation share a
-            number ``group``. None: no evidence.
-        date_column: The column of the days of discharge; None: they are unknown.
-        encounter_column: The column of encounters, whose rows are the notes of one document; None:
-            each row is a document.
-        note_type_column: The column of the types of these notes; None: they are unknown.
-        time_column: The column of the times by which they are ordered; None: `date_column`, or the
-            order of the rows.
-        note_types: The types of the notes to read; None: all.
-        reading: How the table is read, and the counts of dropped rows.
-        system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
-            and all count as diagnoses.
-        listed: The list of a system without rules of its own; None: it isn't known.
-        code_kind: The kind of the codes; None: decided for the column as a whole.
-        accept_unknown_codes: Whether codes may be outside the official tables, or of an impossible
-            form.
-    """
-
-    path: Path
-    text_column: str = "text"
-    codes_column: str | Sequence[str] = "codes"
-    id_column: str | None = None
-    subject_column: str | None = None
-    split_column: str | None = None
-    evidence_column: str | None = None
-    date_column: str | None = None
-    encounter_column: str | None = None
-    note_type_column: str | None = None
-    time_column: str | None = None
-    note_types: Sequence[str] | None = None
-    reading: Reading = field(default_factory=Reading)
-    system: System | None = None
-    listed: ListedCodes | None = None
-    code_kind: CodeKind | None = None
-    accept_unknown_codes: bool = False
-
-    def files(self) -> list[Path]:
-        """Return the files that the corpus depends on."""
-        return table_files(self.path)
-
-    @property
-    def titles(self) -> dict[Code, str]:
-        """Return nothing: such a table has no titles of its own."""
-        return {}
-
-    @property
-    def own_splits(self) -> str | None:
-        """Return the name of the column of splits; None if there is none."""
-        return self.columns.names.get("split_column")
-
-    @cached_property
-    def columns(self) -> TableColumns:
-        """Return the columns that are read.
-
-        Raises:
-            DataError: If a column is missing.
-        """
-        available = column_names(self.path, self._first_reading())
-        columns = {"text_column": self.text_column}
-        for role, usual in _USUAL_NAMES.items():
-            name: str | None = getattr(self, role)
-            there = {*map(plain_name, available)} - {plain_name(self.encounter_column or "")}
-            if name is not None or usual in there:
-                columns[role] = name or usual
-        for role in _OPTIONAL_COLUMNS:
-            if (name := getattr(self, role)) is not None:
-                columns[role] = name
-        return find_columns(self.path, available, columns, self.codes_column)
-
-    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
-        """Read the documents.
-
-        Args:
-            protocol: Decides whether the split column is read, if there is one.
-            work: Not used.
-
-        Yields:
-            The documents with a text and at least one code, in the table's order.
-
-        Raises:
-            DataError: If the file can't be read or a value is refused; the message names the row.
-        """
-        if self.encounter_column is not None:
-            yield from self._encounters(protocol, work)
-            return
-        splits_count, cells = self._splits_count(protocol), self._row_reader
-        misread = 0
-        repeated, same_texts = self._codes_and_ids[1], SameTexts()
-        left = dict.fromkeys(repeated.codes)  # those of which no row with a text was read yet
-        records = table_rows(self.path, self.columns.all, self.reading)
-        for number, values in enumerate(records, start=1):
-            if not any(values):  # such as the rows below a table in Excel
-                self.reading.drop("rows without text", 1)
-                continue
-            row = self.columns.row(values)
-            id, text = cells.id(row, number), cells.text(row, number)
-            subject = cells.name(row, "subject_column", number)
-            split = cells.split(row, number) if splits_count else None
-            day = cells.day(row, number)
-            codes = self._codes(row, number)
-            if id in repeated.codes:
-                self._require_same(repeated, id, number, text, (subject, split, day))
-                if text is None or id not in left:
-                    continue
-                del left[id]
-                codes = frozenset(map(self._code, repeated.codes[id]))
-            elif text is not None and "id_column" not in row:
-                same_texts.add(text, codes)
-            if text is None:
-                self.reading.drop("rows without text", 1)
-            elif not codes:
-                self.reading.drop("rows without codes", 1)
-            else:
-                misread += is_misread(text)
-                evidence = cells.evidence(row, text, self._code, number)
-                yield Admission(id, subject, text, codes, split, evidence, day)
-        self.reading.drop("documents without text", len(left))
-        if misread:
-            self.reading.choices["texts"] = f"{misread:,} of the documents have {MISREAD}"
-        same_texts.refuse(self.path)
-        if repeated.codes:
-            self.reading.choices["rows"] = repeated.summary
-
-    def _require_same(
-        self,
-        repeated: RepeatedIds,
-        id: str,
-        number: int,
-        text: str | None,
-        others: tuple[str | None, str | None, date | None],
-    ) -> None:
-        problem = repeated.continues(id, number, text, *others)
-        if problem is None and "evidence_column" in self.columns.names and repeated.rows > 1:
-            problem = "is in several rows, and evidence needs one row per document"
-        if problem is not None:
-            raise self._row_reader.wrong(
-                number,
-                "id_column",
-                f"{short_value(id)} {problem}. Every document needs an id of its own: set "
-                "id_column to a column of such ids. Only rows with the same text are one document.",
-            )
-
-    def _encounters(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
-        rows = EncounterRows(
-            self._row_reader,
-            self.reading,
-            self._codes,
-            self._code,
-            self._splits_count(protocol),
-            self.note_types,
-        )
-        return rows.admissions(table_rows(self.path, self.columns.all, self.reading), work)
-
-    def _splits_count(self, protocol: Protocol) -> bool:
-        return self.own_splits is not None and protocol.split_of is own_split
-
-    @cached_property
-    def _row_reader(self) -> RowReader:
-        return RowReader(self.path, self.columns, self.system, self.listed)
-
-    def _codes(self, row: Mapping[str, Any], number: int) -> frozenset[Code]:
-        value = self._row_reader.cell(row, number)
-        try:
-            return frozenset(self._code(raw) for raw in cell_codes(value, self.system, self.listed))
-        except ValueError as error:
-            raise self._row_reader.wrong(number, "codes_column", f"{error}.") from error
-
-    def _code(self, raw: str) -> Code:
-        if self.listed is not None:
-            return Code(self.listed.spelled(raw), "diagnosis")
-        return Code(*self.codes.column.spelled(raw))
-
-    def last_day(self) -> date | None:
-        """Return the latest day of discharge; None: the table has none.
-
-        Raises:
-            DataError: If a day can't be read.
-        """
-        if self.date_column is None:
-            return None
-        names = {"date_column": self.columns.names["date_column"]}
-        rows = table_rows(self.path, list(names.values()), self._first_reading())
-        days = (
-            self._row_reader.day(dict(zip(names, values, strict=True)), number)
-            for number, values in enumerate(rows, start=1)
-        )
-        return max((day for day in days if day is not None), default=None)
-
-    @property
-    def codes(self) -> TableCodes:
-        """Return how the column of codes is read, which is decided from all of its cells.
-
-        Raises:
-            DataError: If a cell can't be read, or the column has a problem that isn't accepted.
-        """
-        return self._codes_and_ids[0]
-
-    @cached_property
-    def _codes_and_ids(self) -> tuple[TableCodes, RepeatedIds]:
-        """Return how codes are read, and the ids of several rows with the codes of all of them."""
-        joined = self.encounter_column is not None  # ids are then those of an encounter's notes
-        ids = {
-            role: name
-            for role, name in self.columns.names.items()
-            if role == "id_column" and not joined
-        }
-        columns = TableColumns(ids, self.columns.codes)
-
-        def rows() -> Iterator[tuple[str | None, Any]]:
-            for number, values in enumerate(
-                table_rows(self.path, columns.all, self._first_reading()), start=1
-            ):
-                row = columns.row(values)
-                id = self._row_reader.id(row, number) if ids and any(values) else None
-                yield id, self._row_reader.cell(row, number)
-
-        repeated = RepeatedIds()
-        found = TableCodes.read(
-            self.path,
-            columns.codes_name,
-            (cell for _, cell in map(repeated.count, rows())),
-            self.system,
-            self.code_kind,
-            self.accept_unknown_codes,
-            self.listed,
-        )
-        refuse_problem(self.path, found.entry, self.accept_unknown_codes)
-        if repeated.codes:
-            for id, cell in rows():
-                if id in repeated.codes:
-                    repeated.codes[id].update(cell_codes(cell, self.system, self.listed))
-        repeated.forget()
-        return found, repeated
-
-    def _first_reading(self) -> Reading:
-        """Return how the table is read before its documents are; bad rows are counted later."""
-        own = self.reading
-        return Reading(own.chunk_size, own.skip_bad_rows, own.on_progress, encoding=own.encoding)
-
+from icdcli.io.csv_reader import Reading
+from icdcli.io.tables.records import ENDINGS, is_table
 
 _PROTOCOLS = (PATIENT,)
 _COLUMNS = ("text_column", "codes_column", "id_column", "subject_column", "split_column")
@@ -327,7 +40,7 @@ def _recognizes(file: Path) -> Match:
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     options: dict[str, Any] = {name: getattr(config, name) for name in _COLUMNS}
-    for name in (*_OPTIONAL_COLUMNS, "note_types"):
+    for name in (*OPTIONAL_COLUMNS, "note_types"):
         if (value := getattr(config, name)) is not None:
             options[name] = value
     if config.note_types is not None and config.note_type_column is None:
@@ -335,6 +48,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
             "note_types: needs the column of the types. Set note_type_column, or leave it out."
         )
     accepted = config.accept_unknown_codes
+    long = long_codes(config, reading)
     source = TableSource(
         config.path,
         **options,
@@ -342,12 +56,21 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         system=None if config.code_system is None else shape_of(config.code_system),
         code_kind=config.code_kind,
         accept_unknown_codes=accepted,
+        long_codes=long,
+        ordered=config.principal,
     )
-    source = replace(source, listed=listed_codes(config.code_system, source.last_day))
+    listed = listed_codes(config.code_system, source.last_day)
+    source = replace(source, listed=listed)
+    if long is not None:
+        require_ids(config.path, source.columns.names)
+        long.listed = listed
+        options["long_format"] = long.columns
+    order = order_columns(config, long)
     column = source.own_splits
     known = _PROTOCOLS if column is None else (SPLIT_COLUMN, *_PROTOCOLS)
     protocol = choose_protocol("table", known, config.protocol)
-    notices = (*moreover(source.columns), *overlooked_columns(source.columns))
+    others = () if long is not None else overlooked_sequence(source.columns.others)
+    notices = (*moreover(source.columns), *overlooked_columns(source.columns), *others)
     if column is not None and protocol is not SPLIT_COLUMN:
         if not config.ignore_split_column:
             refuse_ignored_splits(config.path, column, protocol.name)
@@ -369,6 +92,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         refuse,
         notices,
         last_day=source.last_day,
+        order=order,
     )
 
 
@@ -380,6 +104,6 @@ register(
         recognizes=_recognizes,
         open=_open,
         is_file=True,
-        own_options=(*_COLUMNS, *_OPTIONAL_COLUMNS, "note_types", "code_kind"),
+        own_options=(*_COLUMNS, *OPTIONAL_COLUMNS, "note_types", "code_kind", *OWN_OPTIONS),
     )
 )
