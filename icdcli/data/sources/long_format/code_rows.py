@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 
 from icdcli.data.sources.admission import Admission, Code, EncounterCodes, OrderedCode
 from icdcli.data.sources.admission_join import whole_id
-from icdcli.data.sources.long_format.columns import ROLES, columns_in_words, long_columns
+from icdcli.data.sources.long_format.columns import (
+    ROLES,
+    columns_in_words,
+    long_columns,
+    uncounted,
+)
 from icdcli.data.sources.tables.cells import id_of
 from icdcli.data.sources.tables.codes import TableCodes, refuse_problem
 from icdcli.data.sources.tables.evidence import short_value
@@ -79,8 +84,7 @@ class LongCodes:
         Raises:
             DataError: If one is missing.
         """
-        own = self.reading
-        reading = Reading(own.chunk_size, own.skip_bad_rows, own.on_progress)
+        reading = uncounted(self.reading)
         return long_columns(self.path, column_names(self.path, reading), self.configured)
 
     @property

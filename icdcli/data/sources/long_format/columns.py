@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import match_columns, plain_name, shown_names
+from icdcli.io.csv_reader import Reading, match_columns, plain_name, shown_names
 
 ROLES = {
     "id_column": "encounter",
@@ -89,3 +89,13 @@ def usual_column(role: str, names: Sequence[str]) -> str | None:
 def columns_in_words(columns: Mapping[str, str]) -> str:
     """Return which column is what, as a part of a sentence."""
     return ", ".join(f"{ROLES[role]} in {name!r}" for role, name in columns.items())
+
+
+def uncounted(reading: Reading) -> Reading:
+    """Return a reading of the same kind, which counts nothing in the counts of this one."""
+    return Reading(
+        reading.chunk_size,
+        reading.skip_bad_rows,
+        reading.on_progress,
+        encoding=reading.encoding,
+    )

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.long_format.code_rows import LongCodes
-from icdcli.data.sources.long_format.columns import ROLES, usual_column
+from icdcli.data.sources.long_format.columns import ROLES, uncounted, usual_column
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import ENDINGS, column_names, is_table
@@ -45,7 +45,7 @@ def long_codes(config: DataConfig, reading: Reading) -> LongCodes | None:
     if config.codes_column == DataConfig.model_fields["codes_column"].default:
         configured["codes_column"] = None
     if config.codes_path is not None:
-        own = Reading(reading.chunk_size, reading.skip_bad_rows, reading.on_progress)
+        own = uncounted(reading)
         available = {*map(plain_name, column_names(path, own))}
         name = config.encounter_column or config.id_column
         there = name is not None and plain_name(name) in available

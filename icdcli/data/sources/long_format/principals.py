@@ -6,6 +6,7 @@ from pathlib import Path
 
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import whole_id
+from icdcli.data.sources.long_format.columns import uncounted
 from icdcli.io.csv_reader import Reading
 
 
@@ -25,7 +26,7 @@ def read_principals(
         spell: Returns the code of a raw string, or the reason to drop its rows.
         where: Column to exact value, as the rows of principal diagnoses have it.
     """
-    own = Reading(reading.chunk_size, reading.skip_bad_rows, reading.on_progress)
+    own = uncounted(reading)
     found: dict[str, str | None] = {}
     for chunk in own.rows(table, columns, where=where):
         for id, raw in chunk:
