@@ -9,7 +9,7 @@ import typer
 
 from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import Json, Overrides
-from icdcli.cli.predict import show_notes
+from icdcli.cli.notes_on_terminal import show_notes
 from icdcli.cli.prepare_data import prepared
 from icdcli.cli.runs import conclude, handlers, leave_at_once, training_view
 from icdcli.cli.show_predictions import show_samples

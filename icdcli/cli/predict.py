@@ -1,11 +1,9 @@
 """``icdcode predict``: codes for new notes."""
 
 import os
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,20 +11,18 @@ import typer
 
 from icdcli.checkpoint_path import checkpoint_of, require_checkpoint
 from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint, import_visibly
+from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
+    from icdcli.data.notes.encounters import ByEncounter
     from icdcli.data.notes.files import Notes
     from icdcli.distributed.process_group import ProcessGroup
-    from icdcli.model.coding_model import CodingModel
-    from icdcli.predict.batches import Selection
     from icdcli.predict.checking import Checking
     from icdcli.predict.shards.records import Shard
-
-_BLOCK = 16  # notes predicted together if the user waits for the first
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ class _Call:
     encoding: str | None = None
     format: FormatName | None = None
     shard: "Shard | None" = None
+    by_encounter: "ByEncounter | None" = None
 
 
 def predict(
@@ -155,6 +152,34 @@ def predict(
             "Default: UTF-8, or what their content shows.",
         ),
     ] = None,
+    by_encounter: Annotated[
+        bool,
+        typer.Option(
+            "--by-encounter",
+            help="Join the notes of each encounter, visit or admission, and code them together.",
+        ),
+    ] = False,
+    encounter_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the encounters in tables; implies --by-encounter."),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            help="With --by-encounter: column of the times that order an encounter's "
+            "notes. Default: the order of the rows."
+        ),
+    ] = None,
+    note_type_column: Annotated[
+        str | None,
+        typer.Option(help="With --by-encounter: column of the types of notes in tables."),
+    ] = None,
+    note_types: Annotated[
+        str | None,
+        typer.Option(
+            help="With --by-encounter: read only notes of these types.", metavar="TYPE,TYPE"
+        ),
+    ] = None,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -203,6 +228,7 @@ def predict(
         _python_name(encoding),
         format,
         None if shard is None else Shard.parse(shard),
+        _encounters(by_encounter, encounter_column, time_column, note_type_column, note_types),
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -215,6 +241,31 @@ def predict(
             _predict(call, chosen, console)
 
     in_all_processes(chosen, port, work, json)
+
+
+def _encounters(
+    joined: bool,
+    encounter: str | None,
+    time: str | None,
+    note_type: str | None,
+    note_types: str | None,
+) -> "ByEncounter | None":
+    if not joined and encounter is None:
+        of_notes = {
+            "--time-column": time,
+            "--note-type-column": note_type,
+            "--note-types": note_types,
+        }
+        if given := next((option for option, value in of_notes.items() if value is not None), None):
+            raise ConfigError(
+                f"{given}: is for the notes of encounters. Add --by-encounter or "
+                "--encounter-column."
+            )
+        return None
+    from icdcli.data.notes.encounters import ByEncounter
+
+    wanted = tuple(filter(None, map(str.strip, (note_types or "").split(","))))
+    return ByEncounter(encounter, time, note_type, wanted or None)
 
 
 def _checking(
@@ -274,7 +325,9 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             "Pass --output, and don't use - or other pipes."
         )
     columns = (call.text_column, call.id_column, call.date_column)
-    notes = find_notes(call.files, None, *columns, call.skip_unreadable, call.encoding)
+    notes = find_notes(
+        *(call.files, None, *columns, call.skip_unreadable, call.encoding, call.by_encounter)
+    )
     if call.output is None:
         _show(call, notes, str(process_group.device), output)
     else:
@@ -308,7 +361,7 @@ def _write(
             on_warning=output.warn,
             on_message=output.say,
         )
-    output.say(_about(written.checkpoint, written.labels, written.threshold))
+    output.say(model_words(written.checkpoint, written.labels, written.threshold))
     output.say(f"Written: {written.output}, {written.notes:,} notes")
     if call.shard is not None:
         output.say(f"When all {call.shard.total} shards are written: icdcode join {file}")
@@ -328,53 +381,3 @@ def _show(call: _Call, notes: "Notes", device: str, output: Output) -> None:
     show_notes(
         *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)
     )
-
-
-def _about(checkpoint: Path, labels: int, threshold: str) -> str:
-    return f"{checkpoint}: {labels:,} codes, threshold {threshold}"
-
-
-def show_notes(
-    model: "CodingModel",
-    checkpoint: Path,
-    notes: "Notes",
-    output: Output,
-    selection: "Selection",
-    evidence: bool = False,
-    checking: "Checking | None" = None,
-) -> None:
-    """Show the codes of each note when they are predicted; with ``--json``, as a line of JSONL."""
-    from icdcli.predict.batches import CutNotes
-    from icdcli.predict.counting import check_notes
-    from icdcli.predict.run import predict_with_notes
-    from icdcli.predict.writers import note_line
-    from icdcli.report.views.evidence import evidence_view
-    from icdcli.report.views.predictions import coded_view
-
-    one_threshold = model.threshold.per_code is None
-    about = _about(checkpoint, len(model.labels), str(model.threshold))
-    with output.stages() as on_progress:
-        count = check_notes(notes, on_progress, output.warn, output.say)
-    output.say(about if selection.by_threshold else f"{about}; * predicted: reaches the threshold")
-    if output.json and isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # the only encoding of JSON
-    cut = CutNotes()
-    coded = predict_with_notes(
-        *(model, notes, selection),
-        evidence=evidence,
-        checking=checking,
-        max_block=_BLOCK,
-        on_warning=output.warn,
-    )
-    for given, note in coded:
-        cut += CutNotes.of([note])
-        if output.json:
-            sys.stdout.write(note_line(note, given))
-        else:
-            output.show(coded_view(note, selection, one_threshold))
-            if evidence and note.codes:
-                marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
-                output.show(evidence_view(given.text, marked, signs=not output.live))
-        sys.stdout.flush()
-    if cut.notes:
-        output.warn(cut.warning(count, model.config.max_len))

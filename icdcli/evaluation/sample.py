@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.boundaries import read_boundaries
+from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.evaluation.score_split import score_split
 from icdcli.explain.spans import EvidenceSpans, FindEvidence
 from icdcli.io.progress import Progress
@@ -90,12 +92,24 @@ def sample_prediction(
 
 
 def sample_document(
-    prediction: SamplePrediction, text: str | None, labels: "Labels", find: FindEvidence | None
+    prediction: SamplePrediction,
+    text: str | None,
+    labels: "Labels",
+    find: FindEvidence | None,
+    notes: Sequence[NoteBoundary] = (),
 ) -> SampleDocument:
-    """Return a prediction with the document's text and, with `find`, its evidence."""
+    """Return a prediction with the document's text and, with `find`, its evidence.
+
+    Args:
+        prediction: The prediction.
+        text: The document's text.
+        labels: The label space.
+        find: Finds the evidence; None: not requested.
+        notes: The notes that were joined to the text, if it is several.
+    """
     if find is None or text is None:
         return SampleDocument(prediction, text, {})
-    spans = find(text, [labels.index[code] for code in prediction.predicted])
+    spans = find(text, [labels.index[code] for code in prediction.predicted], None, notes)
     return SampleDocument(prediction, text, dict(zip(prediction.predicted, spans, strict=True)))
 
 
@@ -114,6 +128,7 @@ def sample_evaluation(
     scored, labels = evaluation.scored, evaluation.labels
     rows = sorted(sample_rows(len(scored.documents), number, seed))
     threshold_L = evaluation.threshold.values_L(len(labels))
+    boundaries = read_boundaries(corpus.folder, scored.documents.ids)
     samples = []
     for row, text in enumerate(corpus.texts(evaluation.split)):
         if row in rows:
@@ -122,7 +137,7 @@ def sample_evaluation(
             prediction = sample_prediction(
                 name, labels.codes, scored.scores_NL[row], gold, threshold_L, outside
             )
-            samples.append(sample_document(prediction, text, labels, find))
+            samples.append(sample_document(prediction, text, labels, find, boundaries[row]))
     return samples
 
 
@@ -159,6 +174,7 @@ def sample_run(
         texts = {row: text for row, text in enumerate(corpus.texts(split)) if row in rows}
     threshold_L = model.threshold.values_L(len(model.labels))
     documents = scored.documents
+    boundaries = read_boundaries(corpus.folder, documents.ids)
     samples = []
     for place, row in enumerate(rows):
         prediction = sample_prediction(
@@ -169,5 +185,7 @@ def sample_run(
             threshold_L,
             documents.outside[place] if documents.outside else (),
         )
-        samples.append(sample_document(prediction, texts.get(row), model.labels, find))
+        samples.append(
+            sample_document(prediction, texts.get(row), model.labels, find, boundaries[place])
+        )
     return samples

@@ -2,21 +2,26 @@
 
 `icdcli.explain.note_reader` weighs the words. A code's evidence is the words with a weight of at
 least `MIN_WEIGHT`, and in any case the word with the highest weight. Neighboring words with only
-blanks between them become one span. `icdcli.lexical.assertion` reads what the note says of it.
+blanks between them become one span. `icdcli.lexical.assertion` reads what the note says of it. If
+several notes of an encounter are joined, a span is within one of them, and what another note says
+doesn't count.
 
 Shapes: K labels, W words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.encounters.boundaries import NoteBoundary, NotePlace, place_in_note
 from icdcli.explain.ensemble_reader import any_note_reader
 from icdcli.explain.note_reader import Positions, Weights
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, FindEvidence
 from icdcli.lexical.assertion.classes import Assertions
+from icdcli.lexical.assertion.memory import RememberingReader
 from icdcli.model.coding_model import CodingModel, ScoredWindows
 
 MIN_WEIGHT = 0.1
@@ -41,7 +46,9 @@ class CodeEvidence(NamedTuple):
     spans: EvidenceSpans
 
 
-def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[CodeEvidence]:
+def explain_codes(
+    model: CodingModel, text: str, codes: Sequence[str], notes: Sequence[NoteBoundary] = ()
+) -> list[CodeEvidence]:
     """Return the words of a note that made a model give some codes their scores.
 
     Args:
@@ -49,6 +56,8 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
         text: The note, of any length. If a neural model reads it in several windows, a code's
             evidence is in the window with its highest score.
         codes: Any codes of the model's label space, predicted or not.
+        notes: The notes that were joined to the text, if it is several of an encounter, such as
+            `icdcli.data.encounters.joining.join_notes` returns them.
 
     Raises:
         ValueError: If the model doesn't have one of the codes.
@@ -57,7 +66,7 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
         raise ValueError(f"the model has no code {unknown[0]!r}")
     labels = [model.labels.index[code] for code in codes]
     scored = model.score_notes([text])
-    found = evidence_finder(model)(text, labels, scored.windows[0])
+    found = evidence_finder(model)(text, labels, scored.windows[0], notes)
     return [
         CodeEvidence(code, float(scored.scores_NL[0, label]), spans)
         for code, label, spans in zip(codes, labels, found, strict=True)
@@ -69,13 +78,17 @@ def evidence_finder(model: CodingModel) -> FindEvidence:
     reader, assertion_reader = any_note_reader(model), model.views.reader
 
     def find(
-        text: str, labels: Sequence[int], windows: ScoredWindows | None = None
+        text: str,
+        labels: Sequence[int],
+        windows: ScoredWindows | None = None,
+        notes: Sequence[NoteBoundary] = (),
     ) -> list[EvidenceSpans]:
         found: list[EvidenceSpans] = [()] * len(labels)
-        assertions = None if assertion_reader is None else assertion_reader.read(text)
+        describe = _description(text, notes, assertion_reader)
         for window in reader.read(text, labels, windows):
             for row, weights_W in zip(window.requested, window.weights_KW, strict=True):
-                found[row] = _spans(text, window.words.in_note, weights_W, assertions)
+                spans = _spans(text, window.words.in_note, weights_W, notes)
+                found[row] = tuple(map(describe, spans))
         return found
 
     return find
@@ -87,21 +100,46 @@ def select_words(weights_W: Weights, min_weight: float = MIN_WEIGHT) -> NDArray[
 
 
 def _spans(
-    text: str, positions: Positions, weights_W: Weights, assertions: Assertions | None
-) -> EvidenceSpans:
+    text: str, positions: Positions, weights_W: Weights, notes: Sequence[NoteBoundary]
+) -> list[EvidenceSpan]:
     spans: list[EvidenceSpan] = []
     for word in np.flatnonzero(select_words(weights_W)).tolist():
         begin, end = positions[word].tolist()
         span = EvidenceSpan(begin, end, float(weights_W[word]))
-        if spans and not text[spans[-1].end : span.begin].strip():
+        if notes:
+            span = span._replace(place=place_in_note(notes, begin, end))
+        if spans and not text[spans[-1].end : span.begin].strip() and _in_one_note(spans[-1], span):
             last = spans.pop()
-            span = EvidenceSpan(last.begin, span.end, last.weight + span.weight)
+            place = last.place
+            if place is not None:
+                place = place._replace(end=place.begin + span.end - last.begin)
+            span = EvidenceSpan(last.begin, span.end, last.weight + span.weight, place=place)
         spans.append(span)
-    return tuple(
-        span._replace(weight=round(span.weight, 6), assertion=_assertion_of(span, assertions))
-        for span in spans
-    )
+    return spans
 
 
-def _assertion_of(span: EvidenceSpan, assertions: Assertions | None) -> str | None:
-    return None if assertions is None else assertions.of_span(span.begin, span.end).label
+def _in_one_note(one: EvidenceSpan, other: EvidenceSpan) -> bool:
+    if one.place is None or other.place is None:
+        return True
+    return one.begin - one.place.begin == other.begin - other.place.begin  # where the note begins
+
+
+def _description(
+    text: str, notes: Sequence[NoteBoundary], reader: RememberingReader | None
+) -> Callable[[EvidenceSpan], EvidenceSpan]:
+    """Return a function that rounds the weight of a span and adds what its own note says of it."""
+
+    @cache
+    def assertions(begin: int, end: int) -> Assertions | None:
+        return None if reader is None else reader.read(text[begin:end])
+
+    edges = {note.begin: note.end for note in notes}
+
+    def describe(span: EvidenceSpan) -> EvidenceSpan:
+        place = span.place or NotePlace("", span.begin, span.end)
+        start = span.begin - place.begin
+        read = assertions(start, edges.get(start, len(text)))
+        said = None if read is None else read.of_span(place.begin, place.end).label
+        return span._replace(weight=round(span.weight, 6), assertion=said)
+
+    return describe

@@ -1,8 +1,9 @@
 """The types of evidence: spans of a note, and the function that finds them. Imports no torch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from icdcli.data.encounters.boundaries import NoteBoundary, NotePlace
 from icdcli.icd.history import History, history_of
 from icdcli.lexical.assertion.classes import Assertion
 
@@ -13,19 +14,32 @@ if TYPE_CHECKING:
 class EvidenceSpan(NamedTuple):
     """Neighboring words of a note that are evidence for a code.
 
+    If several notes of an encounter are joined, the words are within one of them.
+
     Attributes:
-        begin: The position of the first character in the note.
+        begin: The position of the first character in the text: of the note, or of the notes joined.
         end: The position after the last character.
         weight: The words' share of the total weight of the note's words for the code.
         assertion: What the note says of the words: ``affirmed``, ``historical``, ``negated``,
             ``hypothetical``, ``other``, ``family`` or ``resolved`` (see
             `icdcli.lexical.assertion`); None: the language of the notes has no cues.
+        place: Where the words are in their note, if several notes are joined; else None.
     """
 
     begin: int
     end: int
     weight: float
     assertion: str | None = None
+    place: NotePlace | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, with ``note_id``, ``note_begin``, ``note_end`` of its place."""
+        values = self._asdict()
+        del values["place"]
+        if self.place is not None:
+            id, begin, end = self.place
+            values |= {"note_id": id, "note_begin": begin, "note_end": end}
+        return values
 
 
 EvidenceSpans = tuple[EvidenceSpan, ...]
@@ -53,7 +67,11 @@ class FindEvidence(Protocol):
     """A function that finds evidence in notes."""
 
     def __call__(
-        self, text: str, labels: Sequence[int], windows: "ScoredWindows | None" = None
+        self,
+        text: str,
+        labels: Sequence[int],
+        windows: "ScoredWindows | None" = None,
+        notes: Sequence[NoteBoundary] = (),
     ) -> list[EvidenceSpans]:
         """Return the spans of a note that are evidence for each of some labels, in their order.
 
@@ -61,4 +79,6 @@ class FindEvidence(Protocol):
             text: The note.
             labels: The labels.
             windows: The note's windows as prediction scored them; None: they are scored again.
+            notes: The notes that were joined to the text, if it is several. A span is within one of
+                them, and its assertion is what this note says.
         """

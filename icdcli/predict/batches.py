@@ -201,7 +201,7 @@ class NotePredictor:
                 strict=True,
             ):
                 # No window, and no codes, if cleaning leaves no text.
-                codes = self._codes(scores_L, notes[row].text, windows) if count else ()
+                codes = self._codes(scores_L, notes[row], windows) if count else ()
                 coded[row] = CodedNote(notes[row].id, count, codes, round(share, 6), self._editions)
                 if on_done is not None and self.find is not None:
                     on_done(len(coded))
@@ -231,7 +231,7 @@ class NotePredictor:
             yield rows
 
     def _codes(
-        self, scores_L: NDArray[np.float32], text: str, windows: "ScoredWindows | None"
+        self, scores_L: NDArray[np.float32], note: Note, windows: "ScoredWindows | None"
     ) -> tuple[NoteCode, ...]:
         # torch isn't needed to import this module
         from icdcli.model.coding_model import select_codes
@@ -241,7 +241,9 @@ class NotePredictor:
             *(scores_L, self._threshold_L, selection.top, selection.min_score),
             also_predicted=selection.also_predicted,
         )
-        found = [None] * len(labels) if self.find is None else self.find(text, labels, windows)
+        found: Sequence[EvidenceSpans | None] = [None] * len(labels)
+        if self.find is not None:
+            found = self.find(note.text, labels, windows, note.notes)
         return tuple(
             NoteCode(
                 known.codes[label],

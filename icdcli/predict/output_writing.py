@@ -115,7 +115,8 @@ def output_parts(
     }
     resolve = checks is not None and checks.checking.resolve
     actions = selection.accept_score is not None
-    shape = Shape(format, evidence, checks is not None, resolve, actions)
+    encounters = notes.by_encounter is not None
+    shape = Shape(format, evidence, checks is not None, resolve, actions, encounters)
     model = ModelName(_run_name(checkpoint), manifest)
     if shard is not None:
         return ShardParts(output, made_of, model, shape, shard)

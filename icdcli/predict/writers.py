@@ -12,6 +12,10 @@ the row of the code to change first: Parquet a list of objects, CSV a text. If c
 hard rules, ``dropped`` of a removed code says why. If acceptance is requested, ``action`` of each
 code is ``accept`` or ``review``.
 
+If several notes of an encounter are joined, each line of JSONL has ``notes``, where each of them is
+in the text, and each span has the id of its note and the positions in it (``note_id``,
+``note_begin``, ``note_end``), which are three more lists in tables.
+
 The editions of the codes are in ``editions`` of each line of JSONL, and in ``edition``, the last
 column of tables: the name and the first digits of the hash, ``icd10cm-2026-04@6f1c0a9d2b7e``.
 """
@@ -29,7 +33,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.notes.text import Note, Origin
-from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
 from icdcli.predict.formats.blocks import CodedBlock, Format, write_lines
 
@@ -51,6 +54,13 @@ _SPANS = pa.schema(
         ("end", pa.list_(pa.int64())),
         ("weight", pa.list_(pa.float32())),
         ("assertion", pa.list_(pa.string())),
+    ]
+)
+_PLACES = pa.schema(
+    [
+        ("note_id", pa.list_(pa.string())),
+        ("note_begin", pa.list_(pa.int64())),
+        ("note_end", pa.list_(pa.int64())),
     ]
 )
 _FINDINGS = pa.field(
@@ -75,7 +85,12 @@ _GROUP_ROWS = 1 << 16
 
 
 def table_format(
-    ending: str, evidence: bool, check: bool, resolve: bool, actions: bool = False
+    ending: str,
+    evidence: bool,
+    check: bool,
+    resolve: bool,
+    actions: bool = False,
+    encounters: bool = False,
 ) -> Format:
     """Return one of these formats by the ending of a file's name, which is in `TABLE_FORMATS`."""
     more = [
@@ -83,7 +98,8 @@ def table_format(
         *([_DROPPED] if resolve else []),
         *([_ACTION] if actions else []),
     ]
-    schema = pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *more, _EDITION])
+    spans = [*_SPANS, *(_PLACES if encounters else ())] if evidence else []
+    schema = pa.schema([*_PLAIN, *spans, *more, _EDITION])
     return TABLE_FORMATS[ending](schema)
 
 
@@ -99,6 +115,7 @@ def note_dict(note: CodedNote, given: Note | None = None) -> dict[str, Any]:
     return {
         **_note_values(note),
         **({} if origin is None else {"origin": _origin_dict(origin)}),
+        **({"notes": list(_notes(given))} if given is not None and given.notes else {}),
         "editions": list(note.editions),
         "codes": [_code_dict(code) for code in note.codes],
         **(
@@ -120,6 +137,16 @@ def _origin_dict(origin: Origin) -> dict[str, str]:
     return {name: value for name, value in asdict(origin).items() if value is not None}
 
 
+def _notes(given: Note) -> Iterator[dict[str, Any]]:
+    for note, origin in zip(given.notes, given.origins, strict=True):
+        time = None if note.time is None else note.time.isoformat(timespec="seconds")
+        yield {
+            **{"id": note.note_id, "type": note.type, "time": time},
+            **{"begin": note.begin, "end": note.end},
+            **({} if origin is None else {"origin": _origin_dict(origin)}),
+        }
+
+
 def note_line(note: CodedNote, given: Note | None = None) -> str:
     """Return a note with its codes as a line of JSONL, with the line end; see `note_dict`."""
     return json.dumps(note_dict(note, given), ensure_ascii=False, allow_nan=False) + "\n"
@@ -132,7 +159,7 @@ def _code_dict(code: NoteCode) -> dict[str, Any]:
     for name in ("dropped", "action"):
         if values[name] is None:
             del values[name]
-    return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
+    return values if spans is None else values | {"evidence": [span.to_json() for span in spans]}
 
 
 def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, ...]]:
@@ -141,8 +168,9 @@ def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, 
         for code in note.codes:
             values = code._asdict() | _note_values(note)
             spans = values.pop("evidence") or ()
-            for name in EvidenceSpan._fields:
-                values[name] = [getattr(span, name) for span in spans]
+            of_spans = [span.to_json() for span in spans]
+            for name in (*_SPANS.names, *_PLACES.names):
+                values[name] = [span.get(name) for span in of_spans]
             values["findings"] = [
                 one.to_json() for one in note.findings or () if one.codes[0] == code.code
             ]
@@ -162,6 +190,8 @@ def _cell(values: list[Any]) -> str:
         return " | ".join(
             f"{one['kind']} ({one['severity']}): {one['words']} {one['advice']}" for one in values
         )
+    if any(len(str(one).split()) != 1 for one in values):  # ids of notes with blanks
+        return json.dumps(values, ensure_ascii=False)
     return " ".join(map(str, values))
 
 

@@ -228,7 +228,7 @@ def _suggestions_json(shown: SuggestionSet | None, codebook: Codebook) -> list[d
             "threshold": one.threshold,
             "predicted": one.is_predicted,
             "edition": one.edition,
-            "evidence": [span._asdict() for span in one.evidence],
+            "evidence": [span.to_json() for span in one.evidence],
         }
         for one in (shown.suggestions if shown else ())
     ]

@@ -93,3 +93,40 @@ def test_formats_need_a_file_with_their_ending_and_ids_that_fit(refused, trained
     output = tmp_path / "note_nlp.csv"
     refused(3, *words, "omop", "--output", output, says="NOTE_NLP names notes by whole numbers")
     assert not output.exists()
+
+
+def test_the_notes_of_an_encounter_are_coded_together(icdcode, trained, tmp_path):
+    notes, output = tmp_path / "notes.csv", tmp_path / "codes.jsonl"
+    notes.write_text(
+        "visit,id,kind,at,text\n"
+        f"v1,b,Discharge,2026-05-31,{TEXTS[1].replace(',', ';')}\n"
+        f"v2,c,Letter,2026-05-31,{TEXTS[0]}\n"
+        f"v1,a,Radiology,2026-05-30,{TEXTS[0]}\n"
+    )
+    columns = ("--encounter-column", "visit", "--time-column", "at", "--note-type-column", "kind")
+    words = ("predict", trained, notes, *columns, "--top", 3, "--evidence")
+    answer = icdcode(*words, "--output", output)
+    assert answer.code == 0, answer
+    assert "3 notes of 2 encounters are joined in the order of their times" in answer.out
+    first, second = map(json.loads, output.read_text().splitlines())
+    assert (first["id"], second["id"]) == ("v1", "v2")
+    assert [one["id"] for one in first["notes"]] == ["a", "b"]
+    texts = {"a": TEXTS[0], "b": TEXTS[1].replace(",", ";")}
+    joined = f"{texts['a']}\n\n{texts['b']}"
+    spans = [span for code in first["codes"] for span in code["evidence"]]
+    assert {span["note_id"] for span in spans} <= {"a", "b"}
+    for span in spans:
+        own = texts[span["note_id"]][span["note_begin"] : span["note_end"]]
+        assert own == joined[span["begin"] : span["end"]]
+    shown = icdcode(*words)
+    assert "Note v1" in shown.out and ("[a]" in shown.out or "[b]" in shown.out)
+    assert icdcode(*words, "--note-types", "Letter", "--json").out.count("\n") == 1
+    wrong = icdcode(*words, "--note-types", "Echo")
+    assert wrong.code == 3 and "Discharge (1), Letter (1), Radiology (1)" in wrong.err
+
+
+@pytest.mark.parametrize("option", ["--time-column", "--note-type-column", "--note-types"])
+def test_columns_of_encounters_need_encounters(icdcode, trained, bulk, option):
+    answer = icdcode("predict", trained, bulk, option, "kind")
+    assert answer.code == 2
+    assert f"{option}: is for the notes of encounters. Add --by-encounter" in answer.err

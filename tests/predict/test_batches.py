@@ -132,7 +132,7 @@ def test_blocks_end_by_number_and_by_length(monkeypatch):
 def test_evidence_is_found_for_the_reported_codes_only():
     asked = []
 
-    def find(text, labels, windows=None):
+    def find(text, labels, windows=None, notes=()):
         asked.append((len(text), labels))
         return [(EvidenceSpan(label, label + 1, 1.0),) for label in labels]
 
@@ -142,9 +142,9 @@ def test_evidence_is_found_for_the_reported_codes_only():
     assert asked == [(80, [0, 1]), (30, [2, 1])]
     assert reported == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
-        [((0, 1, 1.0, None),), ((1, 2, 1.0, None),)],
+        [((0, 1, 1.0, None, None),), ((1, 2, 1.0, None, None),)],
         [],
-        [((2, 3, 1.0, None),), ((1, 2, 1.0, None),)],
+        [((2, 3, 1.0, None, None),), ((1, 2, 1.0, None, None),)],
     ]
     assert all(
         code.evidence is None for note in model().predict(of_lengths(80)) for code in note.codes

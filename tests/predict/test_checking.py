@@ -72,7 +72,9 @@ def test_checks_add_findings_and_change_nothing_else(scoring):
 
 def test_the_same_evidence_of_an_unspecified_and_a_specific_code_is_found(scoring):
     spans = (EvidenceSpan(0, 6, 1.0, "affirmed"),)
-    note = coded(scoring, Checking(), find=lambda text, chosen, windows: [spans] * len(chosen))
+    note = coded(
+        scoring, Checking(), find=lambda text, chosen, windows, notes: [spans] * len(chosen)
+    )
     assert ("unspecified", ("I50.9", "I50.22")) in {(one.kind, one.codes) for one in note.findings}
 
 

@@ -9,10 +9,11 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
+from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import CDA, HTML, TEXT, Converted, converted, media_type_of
 from icdcli.data.formats.html import html_text
 from icdcli.data.notes.text import Note, Origin, checked
@@ -84,7 +85,8 @@ def document_note(resource: Resource, where: str, linked: Linked | None = None) 
             _encounter(resource),
             version,
         )
-        return Note(name, checked(found.text, place), _day(resource), origin)
+        text = checked(found.text, place)
+        return Note(name, text, _day(resource), origin, _type(resource), _time(resource))
     except _WrongShapeError as error:
         raise DataError(
             f"{place}: {error} has another type than in FHIR. Export it again."
@@ -252,6 +254,28 @@ def _day(resource: Resource) -> date | None:
                 return date.fromisoformat(value[:_DAY])
             except ValueError:
                 continue
+    return None
+
+
+def _type(resource: Resource) -> str | None:
+    """Return the type of a note in words, or else its code."""
+    key = "code" if resource["resourceType"] == "DiagnosticReport" else "type"
+    for concept in _dicts(resource, key):
+        codings = _dicts(concept, "coding")
+        names = [_text(concept, "text"), *(_text(one, "display") for one in codings)]
+        if found := next(filter(None, [*names, *(_text(one, "code") for one in codings)]), None):
+            return found.strip()
+    return None
+
+
+def _time(resource: Resource) -> datetime | None:
+    """Return when a note was written."""
+    for key in ("date", "effectiveDateTime", "issued"):
+        if (written := _text(resource, key)) is not None:
+            try:
+                return read_time(written)
+            except ValueError:
+                continue  # a year, or a month
     return None
 
 

@@ -13,12 +13,13 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.charsets import decoded_as
 from icdcli.data.formats.conversion import converted
 from icdcli.data.notes.text import Note, Origin, checked
@@ -202,7 +203,8 @@ def message_note(message: Hl7Message, where: str) -> Note:
     patient = message.field("PID", 3).split(message.separators[1])[0]
     visit = message.field("PV1", 19).split(message.separators[1])[0]
     origin = Origin(media_type, digest, None, patient or None, visit or None)
-    return Note(message.id, checked(text, where), _day(message), origin)
+    text = checked(text, where)
+    return Note(message.id, text, _day(message), origin, _type(message), _time(message))
 
 
 def unescaped(text: str, message: Hl7Message) -> str:
@@ -282,6 +284,27 @@ def _day(message: Hl7Message) -> date | None:
                 return date.fromisoformat(f"{written[:4]}-{written[4:6]}-{written[6:]}")
             except ValueError:
                 continue
+    return None
+
+
+def _type(message: Hl7Message) -> str | None:
+    """Return the type of the document in words, or else its code; else the report's."""
+    for segment, number in (("TXA", 2), ("OBR", 4)):
+        code, *words = message.components(message.field(segment, number))
+        if found := next(filter(None, [*words[:1], code]), None):
+            return unescaped(found, message).strip() or None
+    return None
+
+
+def _time(message: Hl7Message) -> datetime | None:
+    """Return when the document was written or the report observed."""
+    for segment, number in (("TXA", 4), ("OBR", 7)):
+        try:
+            time = read_time(message.components(message.field(segment, number))[0])
+            if time is not None:
+                return time
+        except ValueError:
+            continue  # a year, or a month
     return None
 
 

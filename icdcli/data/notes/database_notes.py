@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
+from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import TEXT
 from icdcli.data.formats.database import NOTE_COLUMNS, note_rows, notes_state, without_password
 from icdcli.data.notes.text import Note, Origin, checked
 from icdcli.errors import DataError
 from icdcli.icd.days import read_day
+
+OMOP_COLUMNS = ("note_datetime", "note_date", "note_class_concept_id")
+"""The columns of NOTE with the exact time, the day and the type of a note."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,13 @@ class DatabaseNotes:
         url: The address of the database.
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
+        by_encounter: Whether times and types are read, since notes are joined to encounters.
     """
 
     url: str
     before: str = ""
     date_column: str | None = None
+    by_encounter: bool = False
 
     @property
     def remarks(self) -> list[str]:
@@ -45,7 +51,8 @@ class DatabaseNotes:
         Raises:
             DataError: If a row can't be read, or has the id of another.
         """
-        more = () if self.date_column is None else (self.date_column,)
+        own = OMOP_COLUMNS if self.by_encounter else ()
+        more = (*own, *(() if self.date_column is None else (self.date_column,)))
         previous: str | None = None
         for number, row in enumerate(note_rows(self.url, more), start=1):
             id, text, person, visit = row[: len(NOTE_COLUMNS)]
@@ -55,12 +62,17 @@ class DatabaseNotes:
             if text is not None and not isinstance(text, str):
                 raise DataError(f"{where}: note_text is {type(text).__name__}, not a text.")
             previous = str(id)
+            exact, rough, kind = row[len(NOTE_COLUMNS) :][:3] if own else (None,) * 3
+            reads = self.date_column
             try:
-                day = read_day(row[-1], None) if more else None
+                day = None if self.date_column is None else read_day(row[-1], None)
+                reads = f"{OMOP_COLUMNS[0]} or {OMOP_COLUMNS[1]}"
+                time = read_time(exact) or read_time(rough)
             except ValueError as error:
-                raise DataError(f"{where}, row {number}: {self.date_column} {error}.") from None
+                raise DataError(f"{where}, row {number}: {reads} {error}.") from None
             text = checked(text or "", where)
             patient, encounter = (None if one is None else str(one) for one in (person, visit))
             digest = sha256(text.encode()).hexdigest()
             origin = Origin(TEXT, digest, None, patient, encounter)
-            yield Note(self.before + previous, text, day, origin)
+            kind = None if kind is None else str(kind)
+            yield Note(self.before + previous, text, day, origin, kind, time)

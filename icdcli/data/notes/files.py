@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,6 +24,7 @@ from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
 from icdcli.data.notes.database_notes import DatabaseNotes
 from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
+from icdcli.data.notes.encounters import ByEncounter, EncounterJoiner
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
 from icdcli.data.notes.pipes import Piped, is_standard_input, reads_pipe, store_pipe
@@ -63,26 +65,34 @@ class Notes:
         parts: The notes of the arguments, in their order.
         without_text: The number of notes without text, after `check`.
         misread: The number of notes that were read in a wrong encoding before, after `check`.
+        by_encounter: How they are joined to encounters; None: they aren't.
     """
 
     def __init__(
-        self, names: Sequence[str], parts: Sequence[NoteFiles], refusals: Refusals | None = None
+        self,
+        names: Sequence[str],
+        parts: Sequence[NoteFiles],
+        refusals: Refusals | None = None,
+        by_encounter: ByEncounter | None = None,
     ) -> None:
         self.names = names
         self.parts = parts
+        self.by_encounter = by_encounter
+        self._joiner = None if by_encounter is None else EncounterJoiner(by_encounter)
         self._refusals = refusals or Refusals()
         self.without_text = self.misread = 0
 
     def __iter__(self) -> Iterator[Note]:
-        """Yield the notes; this can be repeated."""
+        """Yield the notes, or encounters; this can be repeated."""
         self._refusals.begin()
-        for part in self.parts:
-            yield from part
+        notes = chain.from_iterable(self.parts)
+        yield from notes if self._joiner is None else self._joiner.join(notes)
 
     @property
     def remarks(self) -> list[str]:
         """Return how notes were read if that isn't obvious, after `check`."""
-        return [remark for part in self.parts for remark in part.remarks]
+        joined = [] if self._joiner is None else self._joiner.remarks
+        return [*(remark for part in self.parts for remark in part.remarks), *joined]
 
     @property
     def left_out(self) -> list[str]:
@@ -95,6 +105,7 @@ class Notes:
         """Return a hash of the arguments and of each file's state."""
         words = [*self.names, *(word for part in self.parts for word in part.state())]
         words += ["skip"] if self._refusals.skip else []
+        words += [self._joiner.state] if self._joiner is not None else []
         return xxh3_128_hexdigest("\n".join(words).encode(errors="surrogateescape"))
 
     def check(
@@ -136,6 +147,7 @@ def find_notes(
     date_column: str | None = None,
     skip_unreadable: bool | None = None,
     encoding: str | None = None,
+    by_encounter: ByEncounter | None = None,
 ) -> Notes:
     """Find the notes of a command.
 
@@ -151,6 +163,7 @@ def find_notes(
             and messages don't name the option.
         encoding: The encoding of plain texts and tables without a mark; None: it is found in their
             content, or is UTF-8.
+        by_encounter: How notes are joined to encounters; None: they aren't.
 
     Raises:
         DataError: If a file doesn't exist, can't be read or lacks a column.
@@ -172,29 +185,34 @@ def find_notes(
                     "NOTE are read. Leave them out."
                 )
             shown = f"{without_password(name)}:" if len(names) > 1 else ""
-            parts.append(DatabaseNotes(name, shown, date_column))
+            parts.append(DatabaseNotes(name, shown, date_column, by_encounter is not None))
         elif reads_pipe(name):
             with _opened(name, standard_input) as stream:
                 columns = (text_column, id_column, own, date_column)
-                parts.append(store_pipe(stream, _id(name), *columns, refusals, encoding))
+                parts.append(
+                    store_pipe(stream, _id(name), *columns, refusals, encoding, by_encounter)
+                )
         elif path.is_dir() and not is_table(path):
             parts += _folder(path, f"{before}/" if before else "", refusals, encoding)
         elif text_column is None and (found := _several(path, own, refusals)) is not None:
             parts.append(found)
         elif is_table(path):
-            table = find_table(path, text_column, id_column, own, date_column, encoding)
+            columns = (text_column, id_column, own, date_column)
+            table = find_table(path, *columns, encoding, by_encounter)
             table.columns  # noqa: B018  (reports a missing column before any other work)
             parts.append(table)
         elif not path.exists():
             raise DataError(f"{name}: no such file or folder.")
         else:
             parts.append(DocumentFiles({_id(name): path}, refusals=refusals, encoding=encoding))
-    if (text_column or id_column or date_column) and not any(map(_is_table, parts)):
+    by = by_encounter or ByEncounter()
+    of_tables = (text_column, id_column, date_column, by.encounter_column, by.time_column)
+    if any((*of_tables, by.note_type_column)) and not any(map(_is_table, parts)):
         raise ConfigError(
-            "--text-column, --id-column and --date-column are for tables (.csv, .jsonl, .parquet). "
-            "Give a table."
+            "--text-column, --id-column and the other columns are for tables (.csv, .jsonl, "
+            ".parquet). Give a table."
         )
-    return Notes(names, parts, refusals)
+    return Notes(names, parts, refusals, by_encounter)
 
 
 def _is_table(part: NoteFiles) -> bool:

@@ -23,6 +23,7 @@ from icdcli.data.notes.beginnings import (
     table_ending,
 )
 from icdcli.data.notes.documents import read_document
+from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
 from icdcli.data.notes.refusals import Refusals
@@ -150,6 +151,7 @@ def store_pipe(
     date_column: str | None = None,
     refusals: Refusals | None = None,
     encoding: str | None = None,
+    by_encounter: ByEncounter | None = None,
 ) -> Piped:
     """Store what comes from a pipe.
 
@@ -162,6 +164,7 @@ def store_pipe(
         date_column: The column of the days of discharge, if it is a table.
         refusals: What happens to notes that can't be read; None: they are errors.
         encoding: The encoding of a table or a plain text without a mark; None: it is found.
+        by_encounter: How notes are joined to encounters; None: they aren't.
 
     Raises:
         DataError: If it can't be read or stored, or lacks a column.
@@ -190,7 +193,9 @@ def store_pipe(
     elif (ending := table_ending(start, text_column)) is not None:
         path = path.rename(path.with_name(path.name + ending))
         try:
-            notes = find_table(path, text_column, id_column, before, date_column, encoding)
+            notes = find_table(
+                path, text_column, id_column, before, date_column, encoding, by_encounter
+            )
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from None
     refusals.names[str(path)] = name

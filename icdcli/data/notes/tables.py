@@ -4,20 +4,24 @@ Unlike the tables of a corpus (`icdcli.data.sources.table`) these have no codes,
 dropped, so that the predictions fit the rows.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import TEXT
 from icdcli.data.notes.beginnings import USUAL_TEXT
+from icdcli.data.notes.database_notes import OMOP_COLUMNS
+from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.text import LONGEST, Note, Origin, checked
-from icdcli.errors import DataError
+from icdcli.data.sources.tables.cells import note_type_of
+from icdcli.errors import ConfigError, DataError
 from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
 from icdcli.io.fingerprints import file_states
@@ -27,9 +31,15 @@ from icdcli.io.tables.spreadsheet import sheet_epoch
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
-_USUAL_ID = "id"
+_USUAL_ID, _USUAL_PATIENT = "id", "subject_id"
+_WORDS = {
+    **{"id": "ids", "day": "days", "patient": "patients", "encounter": "encounters"},
+    **{"time": "times", "type": "types"},
+}
 _PATIENT, _VISIT, _OMOP_TEXT = "person_id", "visit_occurrence_id", "note_text"
 _OMOP = {"note_id", _PATIENT}  # columns that no table of notes has but OMOP's
+
+T = TypeVar("T")
 
 
 def find_table(
@@ -39,6 +49,7 @@ def find_table(
     before: str = "",
     date_column: str | None = None,
     encoding: str | None = None,
+    by_encounter: ByEncounter | None = None,
 ) -> "NoteTable":
     """Return a table of notes; without a column of texts, OMOP's table NOTE is recognized.
 
@@ -49,8 +60,10 @@ def find_table(
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
         encoding: The encoding of a file without a mark; None: it is found.
+        by_encounter: How notes are joined to encounters; None: they aren't.
 
     Raises:
+        ConfigError: If notes are to be joined, and no column of encounters is named.
         DataError: If it is NOTE without a column of texts, or can't be read.
     """
     if text_column is None and (is_csv(path) or is_parquet(path)):
@@ -65,9 +78,25 @@ def find_table(
                 )
             origin = (_PATIENT, _VISIT) if _VISIT in names else None
             ids = id_column or "note_id"
-            return NoteTable(path, _OMOP_TEXT, ids, before, date_column, origin, encoding)
+            by = None if by_encounter is None else _as_omop(by_encounter, names)
+            return NoteTable(path, _OMOP_TEXT, ids, before, date_column, origin, encoding, by)
+    if by_encounter is not None and by_encounter.encounter_column is None:
+        raise ConfigError(
+            f"{path}: which column has the encounters isn't known. Pass --encounter-column."
+        )
     text = text_column or USUAL_TEXT
-    return NoteTable(path, text, id_column, before, date_column, None, encoding)
+    return NoteTable(path, text, id_column, before, date_column, None, encoding, by_encounter)
+
+
+def _as_omop(by: ByEncounter, names: Set[str]) -> ByEncounter:
+    """Return how notes of OMOP's table NOTE are joined, if columns aren't named."""
+    time, day, type = (one if one in names else None for one in OMOP_COLUMNS)
+    return replace(
+        by,
+        encounter_column=by.encounter_column or _VISIT,
+        time_column=by.time_column or time or day,
+        note_type_column=by.note_type_column or type,
+    )
 
 
 @dataclass(frozen=True)
@@ -82,6 +111,7 @@ class NoteTable:
         date_column: The column of the days of discharge; None: they are unknown.
         origin_columns: The columns of patients and encounters; none: they are unknown.
         encoding: The encoding of a file without a mark; None: it is found.
+        by_encounter: How notes are joined to encounters; None: they aren't.
     """
 
     path: Path
@@ -91,6 +121,7 @@ class NoteTable:
     date_column: str | None = None
     origin_columns: tuple[str, str] | None = None
     encoding: str | None = None
+    by_encounter: ByEncounter | None = None
     _choices: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -105,34 +136,46 @@ class NoteTable:
         """Return nothing: all rows are read."""
         return []
 
-    @cached_property
+    @property
     def columns(self) -> list[str]:
-        """Return the names of the columns in the table: of texts, of ids and of days.
-
-        There may be none of ids and of days.
+        """Return the names of the columns to read; the first is that of the texts.
 
         Raises:
             DataError: If the table can't be read, or a column is missing or ambiguous.
         """
+        return [*self._roles.values()]
+
+    @cached_property
+    def _roles(self) -> dict[str, str]:
+        """Return the columns by what they are for."""
         available = column_names(self.path, StrictReading(encoding=self.encoding), _LONGEST_LINE)
-        wanted = [self.text_column]
-        usual = _USUAL_ID in map(plain_name, available)
-        if self.id_column or (usual and plain_name(self.text_column) != _USUAL_ID):
-            wanted.append(self.id_column or _USUAL_ID)
-        ids = len(wanted)
-        if self.date_column is not None:
-            wanted.append(self.date_column)
-        wanted += self.origin_columns or ()
-        found = [available[place] for place in match_columns(self.path, available, wanted)]
-        twice = next((name for name in found if found.count(name) > 1), None)
-        if twice is not None:
+        plain = {*map(plain_name, available)}
+        by = self.by_encounter or ByEncounter()
+        patient, encounter = self.origin_columns or (None, by.encounter_column)
+        encounter = by.encounter_column or encounter
+        if by.encounter_column is not None and patient is None and _USUAL_PATIENT in plain:
+            patient = _USUAL_PATIENT
+        taken = {plain_name(one) for one in (self.text_column, by.encounter_column) if one}
+        usual = _USUAL_ID if _USUAL_ID in plain - taken else None
+        wanted = {
+            "text": self.text_column,
+            "id": self.id_column or usual,
+            "day": self.date_column,
+            "patient": patient,
+            "encounter": encounter,
+            "time": by.time_column,
+            "type": by.note_type_column,
+        }
+        named = {role: name for role, name in wanted.items() if name is not None}
+        places = match_columns(self.path, available, [*named.values()])
+        found = dict(zip(named, (available[place] for place in places), strict=True))
+        for role, name in found.items():
             # Ids are shown in messages and results; the text must not be.
-            what = (
-                "texts and of ids" if len(set(found[:ids])) < ids else "days and of something else"
-            )
-            raise DataError(
-                f"{self.path}: the columns of {what} are both {twice!r}. Correct one of them."
-            )
+            if role != "text" and name == found["text"]:
+                raise DataError(
+                    f"{self.path}: the columns of texts and of {_WORDS[role]} are both {name!r}. "
+                    "Correct one of them."
+                )
         return found
 
     def state(self) -> list[str]:
@@ -152,49 +195,68 @@ class NoteTable:
         rows_of: dict[str, int] = {}
         records = table_rows(self.path, self.columns, reading, _LONGEST_LINE)
         for number, values in enumerate(records, start=1):
-            text = values[0]
+            row = dict(zip(self._roles, values, strict=True))
+            text = row["text"]
             if text is not None and not isinstance(text, str):
-                raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
-            patient, encounter = values[-2:] if self.origin_columns else (None, None)
-            values = values[:-2] if self.origin_columns else values
-            *values, day = values if self.date_column is not None else (*values, None)
-            id = str(number) if len(values) == 1 else self._id(values[1], number)
-            if (first := rows_of.setdefault(id, number)) != number:
+                raise self._wrong(number, "text", f"is {type(text).__name__}, not a text.")
+            id = self._id(row["id"], number) if "id" in row else str(number)
+            key = self._key(id, row)
+            if (first := rows_of.setdefault(key, number)) != number:
                 raise self._wrong(
                     number,
-                    1,
+                    "id",
                     f"is the same as in row {first}, but ids must be unique. Pass --id-column with "
                     "a column of unique ids, or rename this column to use the row numbers. If a "
                     "note is in several rows, keep one of them.",
                 )
             text = checked(text or "", f"{self.path}, row {number}")
-            origin = _origin(text, patient, encounter) if self.origin_columns else None
-            yield Note(self.before + id, text, self._day(day, number), origin)
+            origin = None
+            if "encounter" in row:
+                origin = _origin(text, row.get("patient"), row["encounter"])
+            yield Note(
+                self.before + id,
+                text,
+                self._read(read_day, row, "day", number),
+                origin,
+                self._read(lambda value, _: note_type_of(value), row, "type", number),
+                self._read(read_time, row, "time", number),
+            )
         self._choices.update(reading.choices)
+
+    def _key(self, id: str, row: Mapping[str, Any]) -> str:
+        """Return what must be unique: an id, which in an encounter is that of one of its notes."""
+        encounter = row.get("encounter") if self.by_encounter is not None else None
+        return f"{id} {encounter}"
 
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise self._wrong(
                 number,
-                1,
+                "id",
                 f"is {'empty' if value is None else type(value).__name__}. Write ids as strings.",
             )
-        return checked(str(value), f"{self.path}, row {number}, column {self.columns[1]!r}")
+        return checked(str(value), f"{self.path}, row {number}, column {self._roles['id']!r}")
 
-    def _day(self, value: Any, number: int) -> date | None:
+    def _read(
+        self,
+        read: Callable[[Any, date | None], T],
+        row: Mapping[str, Any],
+        role: str,
+        number: int,
+    ) -> T:
+        """Return what is in the cell of a role."""
         try:
-            return read_day(value, self._epoch)
+            return read(row.get(role), self._epoch)
         except ValueError as error:
-            place = -1 - len(self.origin_columns or ())
-            raise self._wrong(number, place, f"{error}.") from None
+            raise self._wrong(number, role, f"{error}.") from None
 
     @cached_property
     def _epoch(self) -> date | None:
         return sheet_epoch(self.path) if is_sheet(self.path) else None
 
-    def _wrong(self, number: int, column: int, problem: str) -> DataError:
-        return DataError(f"{self.path}, row {number}, column {self.columns[column]!r}: {problem}")
+    def _wrong(self, number: int, role: str, problem: str) -> DataError:
+        return DataError(f"{self.path}, row {number}, column {self._roles[role]!r}: {problem}")
 
     def _require_texts(self) -> None:
         """Raise an error if the column of texts in a Parquet file has another type."""

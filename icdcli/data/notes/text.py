@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
+from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.markup import REMEDY, markup_of
 from icdcli.errors import DataError
 from icdcli.io.encodings import conversion, conversion_or_name, marked_encoding, recognized
@@ -45,19 +46,27 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note to predict codes for.
+    """A note to predict codes for, or several notes of one encounter, joined.
 
     Attributes:
-        id: The name of its file, or the id or number of its row.
+        id: The name of its file, or the id or number of its row; of several notes, the encounter.
         text: The text to which positions refer.
         day: The day of the discharge; None: unknown.
         origin: The document or record that it was converted from; None: it was plain text.
+        type: Its type, such as ``Discharge summary``; None: unknown.
+        time: When it was written; None: unknown.
+        notes: Where each note of the encounter is in the text; empty: it is a single note.
+        origins: The origin of each of them.
     """
 
     id: str
     text: str
     day: date | None = None
     origin: Origin | None = None
+    type: str | None = None
+    time: datetime | None = None
+    notes: tuple[NoteBoundary, ...] = ()
+    origins: tuple[Origin | None, ...] = ()
 
     @property
     def has_text(self) -> bool:

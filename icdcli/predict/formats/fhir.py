@@ -7,7 +7,7 @@ no element for, such as scores and the positions of evidence, is in extensions.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -153,6 +153,31 @@ def document_of(note: Note) -> Json:
     return {"type": "DocumentReference", "identifier": {"value": note.id}}
 
 
+def evidence_documents(note: Note, code: NoteCode) -> list[Json]:
+    """Return the references to the documents of an encounter that have evidence of a code.
+
+    Without any evidence, they are all documents; of a single note, it is its own.
+    """
+    found = {span.place.note_id for span in code.evidence or () if span.place is not None}
+    if not found:
+        return _documents(note)
+    return [
+        document
+        for one, document in zip(note.notes, _documents(note), strict=True)
+        if one.note_id in found
+    ]
+
+
+def _documents(note: Note) -> list[Json]:
+    """Return the references to the notes of an encounter, or to a single note."""
+    if not note.notes:
+        return [document_of(note)]
+    return [
+        document_of(Note(one.note_id, "", origin=origin))
+        for one, origin in zip(note.notes, note.origins, strict=True)
+    ]
+
+
 def suggestion_resources(
     note: Note, coded: CodedNote, model: ModelName, recorded: str
 ) -> Iterator[Json]:
@@ -167,24 +192,24 @@ def suggestion_resources(
         model: The model.
         recorded: The time, as FHIR writes it.
     """
-    origin, document = note.origin, document_of(note)
+    origin = note.origin
     version = (origin.version if origin is not None else None) or "R4"
     common: Json = {
         "patient": origin.patient if origin is not None else None,
         "encounter": origin.encounter if origin is not None else None,
-        "documents": [document],
     }
+    places = dict(zip((one.note_id for one in note.notes), _documents(note), strict=False))
     made: list[Json] = []
     for code in coded.codes:
         if code.dropped is not None:
             continue
         concept = coding(code.code, code.title, code.edition)
-        id = _id(note, model, code.code)
+        id, documents = _id(note, model, code.code), evidence_documents(note, code)
         if code.kind == "procedure":
-            resource = procedure(concept, id=id, **common)
+            resource = procedure(concept, id=id, documents=documents, **common)
         else:
-            resource = condition(concept, id=id, version=version, **common)
-        made.append(resource | {"extension": list(_extensions(code))})
+            resource = condition(concept, id=id, version=version, documents=documents, **common)
+        made.append(resource | {"extension": list(_extensions(code, places))})
     yield from made
     if made:
         targets = [{"reference": f"{one['resourceType']}/{one['id']}"} for one in made]
@@ -198,11 +223,13 @@ def _id(note: Note, model: ModelName, what: str) -> str:
 def _provenance(
     note: Note, coded: CodedNote, model: ModelName, recorded: str, targets: list[Json]
 ) -> Json:
-    document: Json = {"role": "source", "what": document_of(note)}
-    values: Json = {"windows": coded.windows, "read": coded.read}
-    if note.origin is not None:
-        values |= {"sha256": note.origin.sha256}
-    document["extension"] = [_value(name, value) for name, value in values.items()]
+    documents: list[Json] = []
+    for what, origin in zip(_documents(note), note.origins or [note.origin], strict=True):
+        values: Json = {"windows": coded.windows, "read": coded.read}
+        if origin is not None:
+            values |= {"sha256": origin.sha256}
+        extension = [_value(name, value) for name, value in values.items()]
+        documents.append({"role": "source", "what": what, "extension": extension})
     editions = [
         {"role": "source", "what": {"type": "CodeSystem", "identifier": {"value": edition}}}
         for edition in coded.editions
@@ -214,23 +241,27 @@ def _provenance(
         "target": targets,
         "recorded": recorded,
         "agent": [{"type": _AUTHOR, "who": who}],
-        "entity": [document, *editions],
+        "entity": [*documents, *editions],
     }
 
 
-def _extensions(code: NoteCode) -> Iterator[Json]:
+def _extensions(code: NoteCode, places: Mapping[str, Json]) -> Iterator[Json]:
     yield _value("score", code.score)
     yield _value("threshold", code.threshold)
     yield _value("predicted", code.predicted)
     if code.action is not None:
         yield _value("action", code.action)
     for span in code.evidence or ():
-        yield _span(span)
+        yield _span(span, places)
 
 
-def _span(span: EvidenceSpan) -> Json:
-    values = {name: value for name, value in span._asdict().items() if value is not None}
-    parts = [_value(name, value, "") for name, value in values.items()]
+def _span(span: EvidenceSpan, places: Mapping[str, Json]) -> Json:
+    values = span._replace(place=None).to_json()
+    if span.place is not None:  # the positions are those in the document that is named
+        values |= {"begin": span.place.begin, "end": span.place.end}
+    parts = [_value(name, value, "") for name, value in values.items() if value is not None]
+    if span.place is not None:
+        parts.append({"url": "document", "valueReference": places[span.place.note_id]})
     return {"url": f"{EXTENSION}span", "extension": parts}
 
 

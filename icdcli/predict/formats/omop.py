@@ -63,11 +63,16 @@ def require_note_id(note: Note) -> None:
     Raises:
         DataError: If so.
     """
-    if not (note.id.isascii() and note.id.isdigit() and len(note.id) <= _LONGEST_ID):
+    ids = [one.note_id for one in note.notes] or [note.id]
+    if (wrong := next((id[:80] for id in ids if not _is_note_id(id)), None)) is not None:
         raise DataError(
             f"--format omop: NOTE_NLP names notes by whole numbers, but a note has the id "
-            f"{note.id[:80]!r}. Pass one table with --id-column note_id, or choose another format."
+            f"{wrong!r}. Pass one table with --id-column note_id, or choose another format."
         )
+
+
+def _is_note_id(id: str) -> bool:
+    return id.isascii() and id.isdigit() and len(id) <= _LONGEST_ID
 
 
 def note_nlp_rows(
@@ -75,8 +80,8 @@ def note_nlp_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a note, in the order of `NOTE_NLP`; without their ids, which joining adds.
 
-    A code without evidence has one row, without an offset. Codes that a hard rule has removed are
-    left out.
+    A code without evidence has one row, without an offset; if several notes of an encounter are
+    joined, it is of the last one. Codes that a hard rule has removed are left out.
 
     Args:
         note: The note.
@@ -88,11 +93,12 @@ def note_nlp_rows(
         if code.dropped is not None:
             continue
         for span in code.evidence or (None,):
-            offset, words, snippet = _place(note.text, span)
+            id, text, begin = _note_of(note, span)
+            offset, words, snippet = _place(text, span, begin)
             assertion = span.assertion if span is not None else None
             yield (
                 None,
-                int(note.id),
+                int(id),
                 0,
                 snippet,
                 offset,
@@ -104,20 +110,31 @@ def note_nlp_rows(
                 started.replace(tzinfo=None),
                 "N" if assertion in _ABSENT else "Y",
                 _TEMPORAL.get(assertion or ""),
-                _modifiers(code, span),
+                _modifiers(code, span, begin),
             )
 
 
-def _place(text: str, span: EvidenceSpan | None) -> tuple[str | None, str, str | None]:
+def _note_of(note: Note, span: EvidenceSpan | None) -> tuple[str, str, int]:
+    """Return the id and the text of the note that a span is in, and where it is in that text."""
+    if not note.notes:
+        return note.id, note.text, 0 if span is None else span.begin
+    if span is None or span.place is None:
+        one = note.notes[-1]
+        return one.note_id, note.text[one.begin : one.end], 0
+    one = next(one for one in note.notes if one.note_id == span.place.note_id)
+    return one.note_id, note.text[one.begin : one.end], span.place.begin
+
+
+def _place(text: str, span: EvidenceSpan | None, begin: int) -> tuple[str | None, str, str | None]:
     """Return the offset, the words and what is around them."""
     if span is None:
         return None, "", None
-    words = text[span.begin : span.end][:_LONGEST_TEXT]
+    words = text[begin : begin + span.end - span.begin][:_LONGEST_TEXT]
     room = (_LONGEST_TEXT - len(words)) // 2
-    return str(span.begin), words, text[max(0, span.begin - room) : span.begin + len(words) + room]
+    return str(begin), words, text[max(0, begin - room) : begin + len(words) + room]
 
 
-def _modifiers(code: NoteCode, span: EvidenceSpan | None) -> str:
+def _modifiers(code: NoteCode, span: EvidenceSpan | None, begin: int) -> str:
     values: dict[str, object] = {
         "code": code.code,
         "vocabulary": standard_names(code.edition).omop,
@@ -128,7 +145,8 @@ def _modifiers(code: NoteCode, span: EvidenceSpan | None) -> str:
         "action": code.action,
     }
     if span is not None:
-        values |= {"end": span.end, "weight": span.weight, "assertion": span.assertion}
+        end = begin + span.end - span.begin
+        values |= {"end": end, "weight": span.weight, "assertion": span.assertion}
     pairs = [f"{name}={value}" for name, value in values.items() if value is not None]
     absent = _ABSENT.get(span.assertion or "") if span is not None else None
     return ";".join([*pairs, *([absent] if absent else [])])

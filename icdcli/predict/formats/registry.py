@@ -35,6 +35,7 @@ class Shape(NamedTuple):
         check: Whether notes have findings.
         resolve: Whether codes are removed by hard rules.
         actions: Whether codes are marked for acceptance or for review.
+        encounters: Whether several notes of an encounter are joined.
     """
 
     format: FormatName | None = None
@@ -42,6 +43,7 @@ class Shape(NamedTuple):
     check: bool = False
     resolve: bool = False
     actions: bool = False
+    encounters: bool = False
 
 
 _ENDINGS: dict[str, tuple[str, ...]] = {

@@ -72,7 +72,8 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
 def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> RenderableType:
     """Render the evidence for the codes of a note.
 
-    Beside evidence that isn't affirmed stands what the note says of it: ``denied``, ``family``.
+    Beside evidence that isn't affirmed stands what the note says of it: ``denied``, ``family``. If
+    several notes of an encounter are joined, the id of the note is at the end of each passage.
 
     Args:
         text: The note.
@@ -96,6 +97,8 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
                 )
                 if span and (said := SAID_OF_IT.get(span.assertion or "")):
                     line += plain(f" ({said})", "yellow")
+            ids = dict.fromkeys(span.place.note_id for _, span in passage if span and span.place)
+            line += plain("".join(f" [{id}]" for id in ids), "dim")
             parts.append(Padding(line, (0, 0, 0, 2)))
     return Group(*parts, plain(""))
 

@@ -96,8 +96,8 @@ def prediction_dict(
 
     Returns:
         ``id``, ``codes`` (a list of ``code``, ``title``, ``score``, ``gold``, ``predicted``,
-        ``outcome`` and, if given, ``evidence``: a list of ``begin``, ``end``, ``weight``) and, if
-        given, ``text``.
+        ``outcome`` and, if given, ``evidence``: a list of what `EvidenceSpan.to_json` returns) and,
+        if given, ``text``.
     """
     codes = [
         {
@@ -109,7 +109,7 @@ def prediction_dict(
             "outcome": outcome,
         }
         | (
-            {"evidence": [span._asdict() for span in evidence[code]]}
+            {"evidence": [span.to_json() for span in evidence[code]]}
             if evidence and code in evidence
             else {}
         )

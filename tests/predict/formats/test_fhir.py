@@ -46,7 +46,7 @@ def read_back(resources):
             (code,) = resource["code"]["coding"]
             said = extensions(resource)
             spans = [
-                EvidenceSpan(*(span[name][0] for name in EvidenceSpan._fields))
+                EvidenceSpan(*(span[name][0] for name in EvidenceSpan._fields[:4]))
                 for span in said.pop("span", ())
             ]
             said = {name: value for name, (value,) in said.items()}

@@ -1,0 +1,180 @@
+"""New notes joined to encounters, as the documents of a corpus are.
+
+All notes are read and put aside in a private temporary folder, since those of an encounter may be
+far apart; memory holds one encounter at a time.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from xxhash import xxh3_128_hexdigest
+
+from icdcli.data.encounters.joining import NoteAbout, join_notes
+from icdcli.data.encounters.note_types import NoteTypes
+from icdcli.data.encounters.notes_aside import NotesAside
+from icdcli.data.formats.conversion import TEXT
+from icdcli.data.notes.text import LONGEST, Note, Origin
+from icdcli.errors import DataError
+
+
+@dataclass(frozen=True)
+class ByEncounter:
+    """How notes are joined to encounters.
+
+    Attributes:
+        encounter_column: The column of encounters in tables; None: only OMOP's tables have one.
+        time_column: The column of times in tables, by which notes are ordered; None: the usual one
+            of OMOP, or the order of the rows.
+        note_type_column: The column of types in tables; None: the usual one of OMOP, or none.
+        note_types: The types of the notes to read; None: all.
+    """
+
+    encounter_column: str | None = None
+    time_column: str | None = None
+    note_type_column: str | None = None
+    note_types: tuple[str, ...] | None = None
+
+
+@dataclass
+class EncounterJoiner:
+    """Joins notes, and counts what became of them in the last pass.
+
+    Attributes:
+        by: How they are joined.
+    """
+
+    by: ByEncounter
+    _read: int = field(default=0, repr=False)
+    _encounters: int = field(default=0, repr=False)
+    _without_time: int = field(default=0, repr=False)
+    _alone: int = field(default=0, repr=False)
+    _other_types: int = field(default=0, repr=False)
+
+    @property
+    def state(self) -> str:
+        """Return a hash of how notes are joined."""
+        return xxh3_128_hexdigest(json.dumps(asdict(self.by)).encode())
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what became of the notes, after all were read."""
+        found = [
+            f"{self._read:,} notes of {self._encounters:,} encounters are joined in the order of "
+            "their times"
+        ]
+        if self._without_time:
+            found.append(f"{self._without_time:,} of them have no time and come last")
+        if self._other_types:
+            found.append(f"not read: {self._other_types:,} notes of other types")
+        if self._alone:
+            found.append(f"{self._alone:,} notes have no encounter and are coded on their own")
+        return ["; ".join(found)]
+
+    def join(self, notes: Iterator[Note]) -> Iterator[Note]:
+        """Yield the encounters in the order of their first notes, each as one note.
+
+        A note without an encounter stays as it is, and so does an encounter of which no note has a
+        text.
+
+        Args:
+            notes: The notes.
+
+        Raises:
+            DataError: If an encounter has notes of two patients, two notes with one id or more text
+                than a note may have, or if no note is of a type.
+        """
+        self._read = self._without_time = self._alone = self._other_types = 0
+        types = NoteTypes(self.by.note_types)
+        alone: dict[str, None] = {}
+        with (
+            tempfile.TemporaryDirectory(prefix="icdcode-") as folder,
+            NotesAside(Path(folder)) as aside,
+        ):
+            for note in notes:
+                if not types.reads(note.type):
+                    self._other_types += 1
+                    continue
+                encounter = note.origin.encounter if note.origin is not None else None
+                if encounter is None:
+                    alone[note.id] = None
+                self._put_aside(aside, encounter, note)
+            if self.by.note_types is not None:
+                types.require_known("the notes")
+            aside.finish()
+            self._alone, self._encounters = len(alone), len(aside.subjects) - len(alone)
+            for key in aside.subjects:
+                yield self._joined(aside, key, alone)
+
+    def _put_aside(self, aside: NotesAside, encounter: str | None, note: Note) -> None:
+        day = None if note.day is None else note.day.isoformat()
+        origin = None if note.origin is None else asdict(note.origin)
+        patient = note.origin.patient if note.origin is not None else None
+        about = NoteAbout(note.id, note.type, note.time, [day, origin])
+        if encounter is not None:
+            self._read += 1
+            self._without_time += note.time is None
+        try:
+            aside.add(_key(encounter, note.id), patient, note.text.encode(), about)
+        except ValueError as error:
+            raise DataError(f"encounter {encounter}: {error}.") from None
+
+    def _joined(self, aside: NotesAside, key: str, alone: dict[str, None]) -> Note:
+        """Return an encounter as one note, or a note that has none."""
+        notes = aside.notes(key)
+        days = [date.fromisoformat(one.about.more[0]) for one in notes if one.about.more[0]]
+        day = max(days, default=None)
+        is_alone, id = key[0] == _ALONE, key[1:]
+        if is_alone:
+            (one,) = notes
+            return Note(id, one.text, day, _origin(one.about.more), *one.about[1:3])
+        if id in alone:
+            raise DataError(
+                f"encounter {id}: a note without an encounter has this id. Give it another one."
+            )
+        with_text = [one for one in notes if one.text and not one.text.isspace()]
+        seen: set[str] = set()
+        for one in with_text:
+            if one.about.id in seen:
+                raise DataError(
+                    f"encounter {id}: has two notes with the id {one.about.id}. Give each an id of "
+                    "its own."
+                )
+            seen.add(one.about.id)
+        first = next((found for one in notes if (found := _origin(one.about.more))), None)
+        if not with_text:
+            return Note(id, "", day, first)
+        joined = join_notes(with_text)
+        if len(joined.text) > LONGEST:
+            raise DataError(
+                f"encounter {id}: its {len(with_text):,} notes have {len(joined.text):,} "
+                f"characters together, more than the {LONGEST:,} of a note. Choose some of them "
+                "with --note-types."
+            )
+        digest = sha256(joined.text.encode()).hexdigest()
+        origin = (
+            Origin(TEXT, digest)
+            if first is None
+            else replace(
+                first, media_type=TEXT, sha256=digest, resource=None, patient=aside.subjects[key]
+            )
+        )
+        origins = tuple(map(_origin, joined.mores))
+        return Note(id, joined.text, day, origin, notes=joined.notes, origins=origins)
+
+
+_ALONE, _TOGETHER = "-+"
+
+
+def _key(encounter: str | None, note: str) -> str:
+    """Return the name under which a note is put aside."""
+    return f"{_ALONE}{note}" if encounter is None else f"{_TOGETHER}{encounter}"
+
+
+def _origin(more: Any) -> Origin | None:
+    return None if more[1] is None else Origin(**more[1])
