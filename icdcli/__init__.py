@@ -16,6 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from icdcli import moved
+from icdcli.offline import forbid_network_if_set
 
 if TYPE_CHECKING:
     from icdcli.config.loading import load_config
@@ -138,3 +139,4 @@ def __dir__() -> list[str]:
 
 
 moved.register_old_modules()
+forbid_network_if_set()

@@ -26,6 +26,7 @@ LAYERS = (
         "run_dir",
         "checkpoint_path",
         "moved",
+        "offline",
     },
     {"icd", "metrics"},
     {"data"},

@@ -46,6 +46,7 @@ from icdcli.cli.command_groups import Commands
 from icdcli.cli.processes import memory_errors_explained
 from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
+from icdcli.offline import OPTION, forbid_network
 from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
@@ -56,11 +57,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class _Commands(Commands):
     """All commands. A URL is refused before one of them takes it for a folder.
 
-    ``--output=~/codes.csv`` is expanded here, because not every shell does.
+    ``--output=~/codes.csv`` is expanded here, because not every shell does. ``--offline`` may be
+    behind the command, too.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args[:1] not in (["splits"], ["codes"]):  # which download
+        options = args[: args.index("--")] if "--" in args else args
+        if OPTION in options:
+            words = [word for word in options if word != OPTION]
+            args = [OPTION, *words, *args[len(options) :]]
+        command = next((word for word in args if not word.startswith("-")), None)
+        if command not in ("splits", "codes"):  # which download
             for before, word in zip(["", *args], args, strict=False):
                 option, _, value = (
                     word.partition("=") if word.startswith("--") else (before, "", word)
@@ -90,7 +97,16 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _icdcode(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            OPTION,
+            help="Connect to nothing but this computer; for every command. Also ICDCODE_OFFLINE=1.",
+        ),
+    ] = False,
 ) -> None:
+    if offline:
+        forbid_network()
     if version:
         typer.echo(f"icdcode {__version__}")
         raise typer.Exit

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from icdcli.distributed.devices import find_device
 from icdcli.distributed.launcher import read_slurm_environment
 from icdcli.distributed.watchdog import Watchdog
+from icdcli.offline import refuse_connection
 
 # The main process may prepare a corpus, or compute the hidden states of a frozen backbone, while
 # the others wait. That a process has died is noticed by the watchdog.
@@ -101,6 +102,7 @@ def join_process_group(device: str | list[int]) -> ProcessGroup:
 
     Raises:
         ConfigError: If this machine doesn't have the device.
+        OfflineError: If icdcode works offline, and the main process is on another machine.
     """
     read_slurm_environment(os.environ)
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
@@ -110,6 +112,7 @@ def join_process_group(device: str | list[int]) -> ProcessGroup:
         torch.cuda.set_device(chosen)
     process_group = ProcessGroup(rank, size, chosen)
     if size > 1 and not dist.is_initialized():
+        refuse_connection("processes on several computers", os.environ.get("MASTER_ADDR"))
         # What the processes agree on is in main memory (gloo), so that no GPU is waited for.
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=_TIMEOUT

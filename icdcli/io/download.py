@@ -6,6 +6,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.offline import refuse_download
 
 
 def download(address: str, timeout: float, advice: str) -> bytes:
@@ -18,7 +19,9 @@ def download(address: str, timeout: float, advice: str) -> bytes:
 
     Raises:
         DataError: If it can't be downloaded.
+        OfflineError: If icdcode works offline.
     """
+    refuse_download(address, advice)
     try:
         # A new opener, because the shared one keeps the proxies of the first request of the
         # process.

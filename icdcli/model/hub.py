@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from icdcli.errors import ConfigError
 from icdcli.model.section import TFIDF
+from icdcli.offline import offline_switch
 
 TINY = "tiny"
 MINILM = "minilm"
@@ -195,8 +196,11 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
                 f"{subject}: there is no such model on the hub, or it is private (then run "
                 f"`hf auth login`).{_if_a_path(repository)}"
             ) from error
+        switch = offline_switch()
+        offline = "" if switch is None else f" (icdcode works offline: {switch})"
         raise ConfigError(
-            f"{subject}: can't be reached, and is not in the Hugging Face cache of this machine. "
+            f"{subject}: can't be reached, and is not in the Hugging Face cache of this "
+            f"machine{offline}. "
             f"On a machine with a network, run `hf download {repository} --local-dir FOLDER`, copy "
             f"the folder here and set `model: FOLDER`.{_if_a_path(repository)}"
         ) from error

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from icdcli import __version__
 from icdcli.errors import ConfigError, DataError, IcdcodeError
+from icdcli.offline import refuse_connection
 from icdcli.review.migrations.upgrade import known_versions, schema_version, upgrade_schema
 from icdcli.review.schema import SettingRow
 
@@ -258,6 +259,7 @@ def _prepare_file(path: Path, create: bool) -> bool:
 
 def _engine(url: URL, path: Path | None) -> Engine:
     if path is None:
+        refuse_connection(_shown(url), url.host or str(url.query.get("host", "localhost")))
         try:
             return create_engine(url, pool_pre_ping=True, hide_parameters=True)
         except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from icdcli.checkpoint_path import require_checkpoint
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.manifest import manifest_sha256
+from icdcli.offline import is_local
 from icdcli.review.notes import note_count
 from icdcli.review.store import (
     Store,
@@ -32,7 +33,7 @@ from icdcli.review_page.settings import (
     ServerSettings,
 )
 from icdcli.review_page.store_lock import only_server
-from icdcli.service.serving import ApplicationServer, is_local, listen
+from icdcli.service.serving import ApplicationServer, listen
 
 if TYPE_CHECKING:  # which import torch
     from icdcli.model.checkpoint import LoadedCheckpoint

@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-from ipaddress import ip_address
 from time import monotonic
 from types import FrameType
 
@@ -11,18 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from icdcli.errors import ConfigError
+from icdcli.offline import refuse_connection
 from icdcli.service.coding_service import CodingService
 
 DRAIN_SECONDS = 30.0
 """How long requests that were accepted may take when the service ends."""
-
-
-def is_local(host: str) -> bool:
-    """Return whether only programs on this computer reach a service that listens on this host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -37,6 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port {port}: isn't between 0 and 65,535.")
+    refuse_connection(f"--host {host}", host)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:

@@ -40,7 +40,8 @@ text_without_blocks, icdcode = pages.text_without_blocks, pages.icdcode
 
 def parsed(words: list[str]) -> tuple[str, dict]:
     """Parse arguments with the command line itself; raise its usage error if they are wrong."""
-    command, context, rest = get_command(app), None, words
+    rest = [word for word in words if word != "--offline"]  # which every command takes
+    command, context = get_command(app), None
     while hasattr(command, "commands"):
         group = command.make_context("icdcode", rest[:0], parent=context, resilient_parsing=True)
         _name, command, rest = command.resolve_command(group, rest)

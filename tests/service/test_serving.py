@@ -18,12 +18,13 @@ from service_models import made_up_text
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError
 from icdcli.model.checkpoint import load_checkpoint
+from icdcli.offline import is_local
 from icdcli.predict.batches import NotePredictor
 from icdcli.predict.run import predict_notes
 from icdcli.predict.writers import note_line
 from icdcli.service.application import create_service
 from icdcli.service.coding_service import ServiceSettings
-from icdcli.service.serving import ApplicationServer, is_local, listen
+from icdcli.service.serving import ApplicationServer, listen
 
 MARK = "Zebrapatient"
 
@@ -251,3 +252,11 @@ def test_a_privileged_port_is_explained(monkeypatch):
 )
 def test_which_hosts_are_local(host, local):
     assert is_local(host) is local
+
+
+def test_an_offline_service_listens_on_this_computer_only(monkeypatch):
+    monkeypatch.setenv("ICDCODE_OFFLINE", "1")
+    listen("127.0.0.1", 0).close()
+    for host in ("0.0.0.0", "::", "10.0.0.1"):
+        with pytest.raises(ConfigError, match=f"--host {re.escape(host)}: icdcode works offline"):
+            listen(host, 0)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from icdcli.errors import ConfigError, DataError
 from icdcli.extras import require_extra
+from icdcli.offline import refuse_connection
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnClause, Connection, Engine
@@ -102,6 +103,7 @@ def _engine(url: str, name: str) -> "Engine":
         if parsed.drivername == "postgresql":  # not psycopg2, which is the older one
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() != "sqlite":
+            refuse_connection(name, parsed.host or str(parsed.query.get("host", "localhost")))
             return create_engine(parsed)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise ConfigError(f"{name}: isn't the address of a database that is known.") from None

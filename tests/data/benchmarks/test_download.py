@@ -45,6 +45,7 @@ def published(monkeypatch):
     )
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("HF_HUB_OFFLINE")  # with it, nothing is downloaded
 
 
 @pytest.fixture
