@@ -7,6 +7,15 @@ import typer
 
 from icdcli.checkpoint_path import require_checkpoint
 from icdcli.cli.common import CpuPrecision, Json, Load, RunOrCheckpoint, import_visibly
+from icdcli.cli.encounter_options import (
+    ByEncounterFlag,
+    EncounterColumn,
+    NoteTypeColumn,
+    NoteTypesToRead,
+    SubjectColumn,
+    TimeColumn,
+    encounters_of,
+)
 from icdcli.report.console import Output
 
 
@@ -23,6 +32,12 @@ def drift(
     id_column: Annotated[
         str | None, typer.Option(help="Column of the ids in tables. Default: id.")
     ] = None,
+    by_encounter: ByEncounterFlag = False,
+    encounter_column: EncounterColumn = None,
+    time_column: TimeColumn = None,
+    note_type_column: NoteTypeColumn = None,
+    subject_column: SubjectColumn = None,
+    note_types: NoteTypesToRead = None,
     device: Annotated[str, typer.Option(help="The device: cpu, mps, cuda …")] = "cpu",
     cpu_precision: CpuPrecision = None,
     json: Json = False,
@@ -41,7 +56,12 @@ def drift(
     from icdcli.drift.run import measure_drift
     from icdcli.report.views.decisions.drift import drift_view
 
-    notes = find_notes(list(map(str, files)), None, text_column, id_column)
+    encounters = encounters_of(
+        *(by_encounter, encounter_column, time_column, note_type_column),
+        *(subject_column, note_types),
+    )
+    names = list(map(str, files))
+    notes = find_notes(names, None, text_column, id_column, by_encounter=encounters)
     with output.stages() as on_progress:
         report = measure_drift(
             run_dir,

@@ -11,6 +11,15 @@ import typer
 
 from icdcli.checkpoint_path import checkpoint_of, require_checkpoint
 from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint, import_visibly
+from icdcli.cli.encounter_options import (
+    ByEncounterFlag,
+    EncounterColumn,
+    NoteTypeColumn,
+    NoteTypesToRead,
+    SubjectColumn,
+    TimeColumn,
+    encounters_of,
+)
 from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
@@ -152,34 +161,12 @@ def predict(
             "Default: UTF-8, or what their content shows.",
         ),
     ] = None,
-    by_encounter: Annotated[
-        bool,
-        typer.Option(
-            "--by-encounter",
-            help="Join the notes of each encounter, visit or admission, and code them together.",
-        ),
-    ] = False,
-    encounter_column: Annotated[
-        str | None,
-        typer.Option(help="Column of the encounters in tables; implies --by-encounter."),
-    ] = None,
-    time_column: Annotated[
-        str | None,
-        typer.Option(
-            help="With --by-encounter: column of the times that order an encounter's "
-            "notes. Default: the order of the rows."
-        ),
-    ] = None,
-    note_type_column: Annotated[
-        str | None,
-        typer.Option(help="With --by-encounter: column of the types of notes in tables."),
-    ] = None,
-    note_types: Annotated[
-        str | None,
-        typer.Option(
-            help="With --by-encounter: read only notes of these types.", metavar="TYPE,TYPE"
-        ),
-    ] = None,
+    by_encounter: ByEncounterFlag = False,
+    encounter_column: EncounterColumn = None,
+    time_column: TimeColumn = None,
+    note_type_column: NoteTypeColumn = None,
+    subject_column: SubjectColumn = None,
+    note_types: NoteTypesToRead = None,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -228,7 +215,10 @@ def predict(
         _python_name(encoding),
         format,
         None if shard is None else Shard.parse(shard),
-        _encounters(by_encounter, encounter_column, time_column, note_type_column, note_types),
+        encounters_of(
+            *(by_encounter, encounter_column, time_column, note_type_column),
+            *(subject_column, note_types),
+        ),
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -241,31 +231,6 @@ def predict(
             _predict(call, chosen, console)
 
     in_all_processes(chosen, port, work, json)
-
-
-def _encounters(
-    joined: bool,
-    encounter: str | None,
-    time: str | None,
-    note_type: str | None,
-    note_types: str | None,
-) -> "ByEncounter | None":
-    if not joined and encounter is None:
-        of_notes = {
-            "--time-column": time,
-            "--note-type-column": note_type,
-            "--note-types": note_types,
-        }
-        if given := next((option for option, value in of_notes.items() if value is not None), None):
-            raise ConfigError(
-                f"{given}: is for the notes of encounters. Add --by-encounter or "
-                "--encounter-column."
-            )
-        return None
-    from icdcli.data.notes.encounters import ByEncounter
-
-    wanted = tuple(filter(None, map(str.strip, (note_types or "").split(","))))
-    return ByEncounter(encounter, time, note_type, wanted or None)
 
 
 def _checking(

@@ -90,3 +90,18 @@ def test_too_few_notes_and_damaged_summaries_are_refused(refused, run_copy, tmp_
     refused(3, "drift", run_copy, few, says="reference.json: can't be read")
     (folder / "reference.json").write_text('{"format": 2}')
     refused(3, "drift", run_copy, few, says="by another version of icdcode")
+
+
+def test_notes_are_joined_as_those_of_training(icdcode, trained, notes, tmp_path):
+    table = pd.read_csv(notes / "same.csv")
+    halves = []
+    for row in table.itertuples():
+        half = row.text.index("\n", len(row.text) // 2)
+        halves += [
+            {"visit": row.id, "text": row.text[half:], "at": "2026-05-02"},
+            {"visit": row.id, "text": row.text[:half], "at": "2026-05-01"},
+        ]
+    pd.DataFrame(halves).to_csv(tmp_path / "halves.csv", index=False)
+    words = ("drift", trained, tmp_path / "halves.csv", "--json")
+    joined = icdcode(*words, "--encounter-column", "visit", "--time-column", "at").json
+    assert (joined["notes"], icdcode(*words).json["notes"]) == (40, 80)

@@ -7,7 +7,6 @@ A row is a note. Corpora whose documents are encounters of several notes have th
 rows in the order of the documents, and of the notes in their texts.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ class BoundaryWriter:
         self._path = path
         self._columns: list[list[Any]] = [[] for _ in _SCHEMA]
         self._file: pq.ParquetWriter | None = None
-        self._counts: dict[str, Counter[str]] = {}
+        self._counts: dict[str, list[int]] = {}
 
     def pass_on(
         self, documents: Iterable[tuple[Admission, str]]
@@ -56,10 +55,11 @@ class BoundaryWriter:
                 for note in admission.notes:
                     for column, value in zip(self._columns, (admission.id, *note), strict=True):
                         column.append(value)
-                if admission.notes:
-                    counts = self._counts.setdefault(split, Counter())
-                    counts.update(documents=1, notes=len(admission.notes))
-                    counts["most"] = max(counts["most"], len(admission.notes))
+                if number := len(admission.notes):
+                    counts = self._counts.setdefault(split, [0, 0, 0])
+                    counts[0] += 1
+                    counts[1] += number
+                    counts[2] = max(counts[2], number)
                     if len(self._columns[0]) >= _GROUP_ROWS:
                         self._write()
                 yield admission, split
@@ -71,7 +71,9 @@ class BoundaryWriter:
     def card(self) -> dict[str, dict[str, int]] | None:
         """Return counts of documents and notes, and the most of one, per split; None: no notes."""
         return {
-            split: dict(self._counts[split]) for split in SPLITS if split in self._counts
+            split: dict(zip(("documents", "notes", "most"), self._counts[split], strict=True))
+            for split in SPLITS
+            if split in self._counts
         } or None
 
     def _write(self) -> None:

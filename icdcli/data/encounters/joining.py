@@ -16,23 +16,13 @@ class NoteAbout(NamedTuple):
         id: Its id, unique within its encounter.
         type: Its type; None: unknown.
         time: Its time; None: unknown.
-        more: Other values, which JSON can hold.
+        more: Anything else that its source must know when it is joined.
     """
 
     id: str
     type: str | None = None
     time: datetime | None = None
     more: Any = None
-
-    def to_json(self) -> list[Any]:
-        """Return it as JSON values."""
-        return [self.id, self.type, self.time.isoformat() if self.time else None, self.more]
-
-    @classmethod
-    def from_json(cls, values: Sequence[Any]) -> "NoteAbout":
-        """Return what `to_json` has returned."""
-        id, type, time, more = values
-        return cls(id, type, datetime.fromisoformat(time) if time else None, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,10 @@ def join_notes(
         by_time: Join them in the order of their times: notes of the same time keep the order of
             their source, and notes without a time come last.
     """
+    if len(notes) == 1:
+        (one,) = notes
+        boundary = NoteBoundary(*one.about[:3], 0, len(one.text))
+        return JoinedNotes(one.text, (boundary,), (one.about.more,))
     if by_time:
         notes = sorted(
             notes, key=lambda one: (one.about.time is None, one.about.time or datetime.min)

@@ -15,7 +15,7 @@ class NoteTypes:
 
     Attributes:
         wanted: The types to read; None: all.
-        seen: Type to the number of notes of it, read or not.
+        seen: Type to the number of notes of it, read or not, if there is a choice.
     """
 
     wanted: Sequence[str] | None = None
@@ -25,9 +25,11 @@ class NoteTypes:
         self._plain = None if self.wanted is None else {_plain(name) for name in self.wanted}
 
     def reads(self, type: str | None) -> bool:
-        """Count a note, and return whether notes of its type are read."""
+        """Return whether notes of a type are read; if there is a choice, count the note."""
+        if self._plain is None:
+            return True
         self.seen[(type or "").strip()] += 1
-        return self._plain is None or _plain(type or "") in self._plain
+        return _plain(type or "") in self._plain
 
     def require_known(self, where: str) -> None:
         """Raise an error if no note is of one of the types, once all notes are counted.

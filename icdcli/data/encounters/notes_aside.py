@@ -4,14 +4,15 @@ An encounter's notes may be far apart in a file, so no encounter is complete bef
 Memory holds only the positions of the notes in the temporary file.
 """
 
-import json
 import os
+import pickle
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from icdcli.data.encounters.joining import EncounterNote, NoteAbout
 
 _BUFFER = 1 << 20
+_SIZE = 4  # bytes of the length of what is known of a note
 
 
 class NotesAside:
@@ -66,7 +67,8 @@ class NotesAside:
                     "of its own"
                 )
             self.subjects[encounter] = subject
-        record = json.dumps(about.to_json(), separators=(",", ":")).encode() + b"\n" + content
+        known_of_it = pickle.dumps(about, pickle.HIGHEST_PROTOCOL)
+        record = len(known_of_it).to_bytes(_SIZE) + known_of_it + content
         self._waiting.append(record)
         before = self._places.get(encounter, ())
         self._places[encounter] = (*before, self._offset, len(record))
@@ -96,9 +98,9 @@ class NotesAside:
             # The first notes of the next encounters follow it; other notes may be far away.
             self._chunk = memoryview(self._read(offset, max(_BUFFER, length)))
             self._chunk_offset, start = offset, 0
-        records = [bytes(self._chunk[start : start + length])]
+        first = _note(self._chunk[start : start + length])
         places = zip(others[::2], others[1::2], strict=True)
-        return [_note(record) for record in (*records, *(self._read(*one) for one in places))]
+        return [first, *(_note(memoryview(self._read(*place))) for place in places)]
 
     def _read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):
@@ -113,6 +115,6 @@ class NotesAside:
         self._file.flush()
 
 
-def _note(record: bytes) -> EncounterNote:
-    about, _, content = record.partition(b"\n")
-    return EncounterNote(NoteAbout.from_json(json.loads(about)), content.decode())
+def _note(record: memoryview) -> EncounterNote:
+    end = _SIZE + int.from_bytes(record[:_SIZE])
+    return EncounterNote(pickle.loads(record[_SIZE:end]), str(record[end:], "utf-8"))

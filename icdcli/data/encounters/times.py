@@ -5,6 +5,7 @@ times may be shifted to any year. A time with a zone is converted to UTC; a day 
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -53,6 +54,9 @@ def read_time(value: Any, counted_from: date | None = None) -> datetime | None:
     text = value.strip().removesuffix(".0") if value.strip().isascii() else value.strip()
     if text.lower() in MISSING or not text:
         return None
+    if text[4:5] == "-":
+        with suppress(ValueError):  # as most programs write it, but not this one
+            return _in_utc(datetime.fromisoformat(text))
     found = _COMPACT.fullmatch(text) or _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"has {shown(text)}, which isn't a time that begins with its year. {_HOW}")

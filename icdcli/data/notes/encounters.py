@@ -7,11 +7,10 @@ far apart; memory holds one encounter at a time.
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from xxhash import xxh3_128_hexdigest
 
@@ -33,12 +32,14 @@ class ByEncounter:
             of OMOP, or the order of the rows.
         note_type_column: The column of types in tables; None: the usual one of OMOP, or none.
         note_types: The types of the notes to read; None: all.
+        subject_column: The column of patients in tables; None: ``subject_id`` if there is one.
     """
 
     encounter_column: str | None = None
     time_column: str | None = None
     note_type_column: str | None = None
     note_types: tuple[str, ...] | None = None
+    subject_column: str | None = None
 
 
 @dataclass
@@ -90,32 +91,39 @@ class EncounterJoiner:
                 than a note may have, or if no note is of a type.
         """
         self._read = self._without_time = self._alone = self._other_types = 0
-        types = NoteTypes(self.by.note_types)
         alone: dict[str, None] = {}
-        with (
-            tempfile.TemporaryDirectory(prefix="icdcode-") as folder,
-            NotesAside(Path(folder)) as aside,
-        ):
-            for note in notes:
-                if not types.reads(note.type):
-                    self._other_types += 1
-                    continue
-                encounter = note.origin.encounter if note.origin is not None else None
-                if encounter is None:
-                    alone[note.id] = None
-                self._put_aside(aside, encounter, note)
-            if self.by.note_types is not None:
-                types.require_known("the notes")
-            aside.finish()
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="icdcode-"))
+                aside = stack.enter_context(NotesAside(Path(folder)))
+                self._read_all(notes, aside, alone)
+                aside.finish()
+            except OSError as error:
+                raise DataError(
+                    f"the notes can't be stored in {tempfile.gettempdir()} ({error.strerror}). Set "
+                    "TMPDIR to a folder with more space."
+                ) from None
             self._alone, self._encounters = len(alone), len(aside.subjects) - len(alone)
             for key in aside.subjects:
                 yield self._joined(aside, key, alone)
 
+    def _read_all(self, notes: Iterator[Note], aside: NotesAside, alone: dict[str, None]) -> None:
+        """Put all notes aside, and remember those without an encounter."""
+        types = NoteTypes(self.by.note_types)
+        for note in notes:
+            if not types.reads(note.type):
+                self._other_types += 1
+                continue
+            encounter = note.origin.encounter if note.origin is not None else None
+            if encounter is None:
+                alone[note.id] = None
+            self._put_aside(aside, encounter, note)
+        if self.by.note_types is not None:
+            types.require_known("the notes")
+
     def _put_aside(self, aside: NotesAside, encounter: str | None, note: Note) -> None:
-        day = None if note.day is None else note.day.isoformat()
-        origin = None if note.origin is None else asdict(note.origin)
         patient = note.origin.patient if note.origin is not None else None
-        about = NoteAbout(note.id, note.type, note.time, [day, origin])
+        about = NoteAbout(note.id, note.type, note.time, (note.day, note.origin))
         if encounter is not None:
             self._read += 1
             self._without_time += note.time is None
@@ -127,12 +135,12 @@ class EncounterJoiner:
     def _joined(self, aside: NotesAside, key: str, alone: dict[str, None]) -> Note:
         """Return an encounter as one note, or a note that has none."""
         notes = aside.notes(key)
-        days = [date.fromisoformat(one.about.more[0]) for one in notes if one.about.more[0]]
-        day = max(days, default=None)
+        days, origins = zip(*(one.about.more for one in notes), strict=True)
+        day = max(filter(None, days), default=None)
         is_alone, id = key[0] == _ALONE, key[1:]
         if is_alone:
             (one,) = notes
-            return Note(id, one.text, day, _origin(one.about.more), *one.about[1:3])
+            return Note(id, one.text, day, origins[0], *one.about[1:3])
         if id in alone:
             raise DataError(
                 f"encounter {id}: a note without an encounter has this id. Give it another one."
@@ -146,7 +154,7 @@ class EncounterJoiner:
                     "its own."
                 )
             seen.add(one.about.id)
-        first = next((found for one in notes if (found := _origin(one.about.more))), None)
+        first = next(filter(None, origins), None)
         if not with_text:
             return Note(id, "", day, first)
         joined = join_notes(with_text)
@@ -164,8 +172,8 @@ class EncounterJoiner:
                 first, media_type=TEXT, sha256=digest, resource=None, patient=aside.subjects[key]
             )
         )
-        origins = tuple(map(_origin, joined.mores))
-        return Note(id, joined.text, day, origin, notes=joined.notes, origins=origins)
+        ordered = tuple(one for _, one in joined.mores)
+        return Note(id, joined.text, day, origin, notes=joined.notes, origins=ordered)
 
 
 _ALONE, _TOGETHER = "-+"
@@ -174,7 +182,3 @@ _ALONE, _TOGETHER = "-+"
 def _key(encounter: str | None, note: str) -> str:
     """Return the name under which a note is put aside."""
     return f"{_ALONE}{note}" if encounter is None else f"{_TOGETHER}{encounter}"
-
-
-def _origin(more: Any) -> Origin | None:
-    return None if more[1] is None else Origin(**more[1])

@@ -207,7 +207,7 @@ def find_notes(
             parts.append(DocumentFiles({_id(name): path}, refusals=refusals, encoding=encoding))
     by = by_encounter or ByEncounter()
     of_tables = (text_column, id_column, date_column, by.encounter_column, by.time_column)
-    if any((*of_tables, by.note_type_column)) and not any(map(_is_table, parts)):
+    if any((*of_tables, by.note_type_column, by.subject_column)) and not any(map(_is_table, parts)):
         raise ConfigError(
             "--text-column, --id-column and the other columns are for tables (.csv, .jsonl, "
             ".parquet). Give a table."

@@ -153,6 +153,7 @@ class NoteTable:
         by = self.by_encounter or ByEncounter()
         patient, encounter = self.origin_columns or (None, by.encounter_column)
         encounter = by.encounter_column or encounter
+        patient = by.subject_column or patient
         if by.encounter_column is not None and patient is None and _USUAL_PATIENT in plain:
             patient = _USUAL_PATIENT
         taken = {plain_name(one) for one in (self.text_column, by.encounter_column) if one}

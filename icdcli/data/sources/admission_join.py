@@ -8,7 +8,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from datetime import date
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -275,10 +275,9 @@ def join_admissions(
         reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
         complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
         for number, admission in enumerate(complete, start=1):
-            joined = joined_admission(
-                admission, aside.subjects[admission], aside.notes(admission), published=published
-            )
-            yield replace(joined, codes=codes_of[admission])
+            notes_of = aside.notes(admission)
+            subject_of, codes_here = aside.subjects[admission], codes_of[admission]
+            yield joined_admission(admission, subject_of, notes_of, codes_here, published=published)
             if reading.on_progress and (
                 number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)
             ):
@@ -286,23 +285,34 @@ def join_admissions(
 
 
 def joined_admission(
-    id: str, subject: str | None, notes: Sequence[EncounterNote], *, published: bool = False
+    id: str,
+    subject: str | None,
+    notes: Sequence[EncounterNote],
+    codes: frozenset[Code],
+    split: str | None = None,
+    day: date | None = None,
+    *,
+    published: bool = False,
 ) -> Admission:
-    """Return an admission with the joined text of its notes, but without its codes.
+    """Return an admission with the joined text of its notes.
 
     Args:
         id: Its id.
         subject: Its patient's id.
         notes: Its notes in the order of their source. `NoteAbout.more` has the annotated evidence
-            of a note, as lists of the values of `AnnotatedSpan`.
+            of a note, in its own characters.
+        codes: Its codes.
+        split: Its split.
+        day: The day of its discharge.
         published: As `join_admissions` receives it.
     """
     joined = join_notes(notes, "\n" if published else BETWEEN, by_time=not published)
     spans: list[AnnotatedSpan] = []
     for note, more in zip(joined.notes, joined.mores, strict=True):
-        first = max((span.group + 1 for span in spans), default=0)
-        spans += (
-            AnnotatedSpan(code, note.begin + begin, note.begin + end, first + group)
-            for code, begin, end, group in more or ()
-        )
-    return Admission(id, subject, joined.text, evidence=tuple(spans), notes=joined.notes)
+        if more:
+            first = max((span.group + 1 for span in spans), default=0)
+            spans += (
+                AnnotatedSpan(code, note.begin + begin, note.begin + end, first + group)
+                for code, begin, end, group in more
+            )
+    return Admission(id, subject, joined.text, codes, split, tuple(spans), day, joined.notes)

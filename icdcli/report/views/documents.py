@@ -65,7 +65,10 @@ def _code_html(code: str, status: str, document: "SampleDocument", title: str | 
 
 
 def _marked(text: str, evidence: Mapping[str, Sequence[EvidenceSpan]]) -> Iterator[str]:
-    """Yield a text in pieces; what is evidence is marked with its codes."""
+    """Yield a text in pieces; what is evidence is marked with its codes.
+
+    Its title is the note that it is in, if several notes of an encounter are joined.
+    """
     borders = {0, len(text)}
     for spans in evidence.values():
         borders |= {place for span in spans for place in (span.begin, span.end)}
@@ -83,6 +86,8 @@ def _marked(text: str, evidence: Mapping[str, Sequence[EvidenceSpan]]) -> Iterat
             continue
         last = [span for span in inside.values() if span.end == end]
         said = next((SAID_OF_IT[one.assertion] for one in last if one.assertion in SAID_OF_IT), "")
-        yield f'<mark data-codes="{escape(" ".join(inside))}">{piece}</mark>' + (
+        notes = dict.fromkeys(span.place.note_id for span in inside.values() if span.place)
+        title = f' title="{escape(", ".join(notes))}"' if notes else ""
+        yield f'<mark data-codes="{escape(" ".join(inside))}"{title}>{piece}</mark>' + (
             f" <small>({said})</small>" if said else ""
         )

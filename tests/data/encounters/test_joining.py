@@ -53,7 +53,13 @@ def test_a_place_across_notes_is_refused(span):
         place_in_note(join_notes(NOTES).notes, *span)
 
 
-def test_what_is_known_of_a_note_survives_as_json():
-    about = NoteAbout("7", "Radiology", datetime(2150, 1, 2, 3, 4, 5), [1, None])
-    assert NoteAbout.from_json(about.to_json()) == about
+def test_the_repr_of_a_note_has_no_text():
     assert "Gout" not in repr(NOTES[1])
+
+
+def test_a_single_note_is_joined_to_itself():
+    assert join_notes(NOTES[:1]) == (
+        "Pneumonia.",
+        (NoteBoundary("late", None, datetime(2150, 5, 31, 9), 0, 10),),
+        ("more of late",),
+    )

@@ -4,12 +4,14 @@ import csv
 import json
 import random
 import sqlite3
+from dataclasses import replace
 from datetime import date, datetime
 from hashlib import sha256
 
 import pytest
 
 from icdcli.data.encounters.boundaries import NoteBoundary
+from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.files import find_notes
 from icdcli.data.notes.text import LONGEST
@@ -249,3 +251,22 @@ def test_another_choice_of_notes_is_another_state(tmp_path):
     ways = (None, TABLE, ByEncounter("visit"), ByEncounter("visit", note_type_column="kind"))
     states = {find_notes([path], by_encounter=by).state for by in ways}
     assert len(states) == 4
+
+
+def test_patients_may_be_in_a_column_of_another_name(tmp_path):
+    path = table(
+        tmp_path / "n.csv", [*ROWS, ("n9", "v1", "", "", "Other.", "p9")], (*HEADER[:5], "mrn")
+    )
+    (first, *_), _ = read(path)
+    assert first.origin.patient is None
+    by = replace(TABLE, subject_column="mrn")
+    assert refused(path, by=by).startswith("encounter v1: has notes of two patients, p1 and p9")
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(NotesAside, "add", full)
+    problem = refused(table(tmp_path / "n.csv"))
+    assert "can't be stored" in problem and "No space left on device" in problem

@@ -1,5 +1,6 @@
 from html.parser import HTMLParser
 
+from icdcli.data.encounters.boundaries import NotePlace
 from icdcli.evaluation.sample import SampleDocument, SamplePrediction
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.report.views.documents import documents_html
@@ -55,3 +56,9 @@ def test_words_of_two_codes_belong_to_both() -> None:
     html = documents_html([document(**spans)], {})
     assert '<mark data-codes="I50.9">heart </mark>' in html
     assert '<mark data-codes="I50.9 R05">failure</mark>' in html
+
+
+def test_the_mark_names_the_note_of_an_encounter():
+    span = EvidenceSpan(FEVER, FEVER + 5, 1.0, "affirmed", NotePlace('n"1', 0, 5))
+    assert 'title="n&quot;1">' in documents_html([document(R50_9=(span,))], {})
+    assert "title=" not in documents_html([document(R50_9=(span._replace(place=None),))], {})

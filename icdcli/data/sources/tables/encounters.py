@@ -6,7 +6,7 @@ code, counts once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -190,9 +190,12 @@ class EncounterRows:
         for number, encounter in enumerate(encounters, start=1):
             if encounter in codes_of:
                 facts = self._facts[encounter]
-                found = joined_admission(encounter, facts.subject, aside.notes(encounter))
+                found = joined_admission(
+                    *(encounter, facts.subject, aside.notes(encounter), codes_of[encounter]),
+                    *(facts.split, facts.day),
+                )
                 misread += is_misread(found.text)
-                yield replace(found, codes=codes_of[encounter], split=facts.split, day=facts.day)
+                yield found
             if self.reading.on_progress and number % _BETWEEN_REPORTS == 0:
                 self.reading.on_progress("joining notes", number, len(encounters), "encounters")
         self._say(len(encounters), misread)
