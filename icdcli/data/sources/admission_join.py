@@ -246,13 +246,13 @@ def join_admissions(
         work: A private folder for the temporary file.
         count_rows: Choose codes by the number of their rows instead.
         published: Join notes as the published benchmarks do: in the order of the file, without a
-            blank line between them.
+            blank line between them, for the patient of the first one.
 
     Yields:
         The admissions with at least one note and at least one code that was kept.
 
     Raises:
-        DataError: If an admission has notes of two patients.
+        DataError: If an admission has notes of two patients, unless `published`.
     """
     dropped = reading.dropped
     with NotesAside(work) as aside:
@@ -263,8 +263,11 @@ def join_admissions(
                 dropped["discharge notes without text"] += 1
             else:
                 id = whole_id(admission)
+                # Benchmarks have the patient of the first note.
+                follows = published and id in aside.subjects
+                patient = None if follows else whole_id(subject) or None
                 try:
-                    aside.add(id, whole_id(subject) or None, text, about)
+                    aside.add(id, patient, text, about)
                 except ValueError as error:
                     raise DataError(f"admission {id}: {error}.") from None
         aside.finish()

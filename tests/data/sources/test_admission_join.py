@@ -46,13 +46,13 @@ def test_rows_without_a_code_or_an_admission_are_counted_by_reason(codes_of):
     assert reading.dropped == {"not B": 3, "rows of codes without id": 1}
 
 
-def join(tmp_path, notes, codes, keep=None):
+def join(tmp_path, notes, codes, keep=None, published=True):
     reading = Reading()
     encoded = (
         (subject, admission, NoteAbout(str(number)), text.encode())
         for number, (subject, admission, text) in enumerate(notes)
     )
-    found = join_admissions(reading, encoded, codes, keep, tmp_path, published=True)
+    found = join_admissions(reading, encoded, codes, keep, tmp_path, published=published)
     return list(found), reading.dropped
 
 
@@ -140,7 +140,12 @@ def test_ids_that_pandas_or_r_wrote_as_numbers_are_those_of_mimic(written, id):
     assert whole_id(written) == id
 
 
-def test_an_admission_of_two_patients_is_refused(tmp_path, codes_of):
-    notes = [("s", "1", "first"), ("t", "1", "second")]
+def test_an_admission_of_two_patients_is_refused_but_of_benchmarks(tmp_path, codes_of):
+    notes = [("s", "1", "first"), ("t", "1", "second"), ("", "2", "first"), ("u", "2", "second")]
+    codes = codes_of(("1", A), ("2", B))
+    found, _ = join(tmp_path, notes, codes)
+    assert [one.subject_id for one in found] == ["s", None]
     with pytest.raises(DataError, match="admission 1: has notes of two patients, s and t"):
-        join(tmp_path, notes, codes_of(("1", A)))
+        join(tmp_path, notes, codes, published=False)
+    (later,), _ = join(tmp_path, notes[2:], codes, published=False)
+    assert later.subject_id == "u"

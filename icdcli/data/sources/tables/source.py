@@ -306,7 +306,7 @@ class TableSource:
 
         repeated = RepeatedIds()
         if self.long_codes is not None:
-            for _ in map(repeated.count, rows()):
+            for _ in map(repeated.count, rows() if ids else ()):
                 pass
             return self.long_codes.table_codes, repeated
         found = TableCodes.read(

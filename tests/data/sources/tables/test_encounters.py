@@ -206,3 +206,17 @@ def test_types_to_read_need_their_column(tmp_path):
     config = DataConfig(data_path=path, encounter_column="encounter", note_types=["Radiology"])
     with pytest.raises(ConfigError, match="needs the column of the types"):
         choose_source(config, Reading())
+
+
+def test_codes_may_be_in_a_table_of_their_own(tmp_path):
+    notes = write(tmp_path / "notes.csv", [row[:5] for row in ROWS], HEADER[:5])
+    codes = [("e1", "J18.9", 1), ("e1", "I10", 2), ("e2", "S72.001A", 1)]
+    config = DataConfig(
+        data_path=notes, codes_path=write(tmp_path / "c.csv", codes, ("encounter", "codes", "seq")),
+        sequence_column="seq", code_system="icd10", **COLUMNS,
+    )  # fmt: skip
+    chosen = choose_source(config, Reading())
+    found = {one.id: one for one in chosen.source.admissions(PATIENT, tmp_path)}
+    assert (found["e1"].text, codes_of(found["e1"])) == (E1, {"J18.9", "I10"})
+    assert (found["e1"].principal, found["e2"].principal) == ("J18.9", "S72.001A")
+    assert len(found["e1"].notes) == 3
