@@ -47,8 +47,8 @@ _DAY = len("2026-11-27")
 _PREFERENCE = (TEXT, CDA, HTML)
 
 
-class _WrongShapeError(Exception):
-    """A value has another type than FHIR gives it."""
+class WrongShapeError(Exception):
+    """A value of a resource has another type than FHIR gives it."""
 
 
 def document_note(resource: Resource, where: str, linked: Linked | None = None) -> Note:
@@ -81,13 +81,13 @@ def document_note(resource: Resource, where: str, linked: Linked | None = None) 
             found.media_type,
             found.sha256,
             name if name != kind else None,
-            _reference(resource, "subject"),
-            _encounter(resource),
+            reference_of(resource, "subject"),
+            encounter_of(resource),
             version,
         )
         text = checked(found.text, place)
         return Note(name, text, _day(resource), origin, _type(resource), _time(resource))
-    except _WrongShapeError as error:
+    except WrongShapeError as error:
         raise DataError(
             f"{place}: {error} has another type than in FHIR. Export it again."
         ) from None
@@ -136,7 +136,7 @@ def attachment_text(attachment: Resource, where: str, linked: Linked | None = No
             which nothing is fetched.
         ConfigError: If an optional package for its format isn't installed.
     """
-    declared, data, url = (_text(attachment, key) for key in ("contentType", "data", "url"))
+    declared, data, url = (string_of(attachment, key) for key in ("contentType", "data", "url"))
     if data is None and url is not None:
         binary = linked(url) if linked is not None else None
         if binary is None:
@@ -145,7 +145,7 @@ def attachment_text(attachment: Resource, where: str, linked: Linked | None = No
                 "fetched. Download it, and put it into the attachment as data, or into the same "
                 "Bundle as Binary."
             )
-        data, declared = _text(binary, "data"), declared or _text(binary, "contentType")
+        data, declared = string_of(binary, "data"), declared or string_of(binary, "contentType")
     try:
         content = base64.b64decode("".join((data or "").split()), validate=True)
     except (binascii.Error, ValueError):
@@ -159,7 +159,7 @@ def links_of(resource: Resource) -> list[str]:
     """Return the addresses of a document's attachments if none of them has its content."""
     try:
         ordered = sorted(_attachments(resource), key=_rank)
-    except _WrongShapeError:
+    except WrongShapeError:
         return []  # reading the document reports the problem
     if not ordered or _rank(ordered[0])[0] != _ADDRESS:
         return []
@@ -168,10 +168,14 @@ def links_of(resource: Resource) -> list[str]:
 
 def _attachments(resource: Resource) -> list[Resource]:
     if resource.get("resourceType") == "DiagnosticReport":
-        return list(_dicts(resource, "presentedForm"))
+        return list(objects_of(resource, "presentedForm"))
     if resource.get("resourceType") != "DocumentReference":
         return []
-    return [one for content in _dicts(resource, "content") for one in _dicts(content, "attachment")]
+    return [
+        one
+        for content in objects_of(resource, "content")
+        for one in objects_of(content, "attachment")
+    ]
 
 
 def _text_of(resource: Resource, where: str, linked: Linked | None) -> Converted:
@@ -186,7 +190,7 @@ def _text_of(resource: Resource, where: str, linked: Linked | None) -> Converted
             chosen = next(found, chosen)
         return attachment_text(chosen, where, linked)
     text = "\n\n".join(
-        part for part in (_narrative(resource), _text(resource, "conclusion") or "") if part
+        part for part in (_narrative(resource), string_of(resource, "conclusion") or "") if part
     )
     return _own_text(text, resource)
 
@@ -196,23 +200,23 @@ _DATA, _ADDRESS, _NOTHING = range(3)
 
 def _rank(attachment: Resource) -> tuple[int, int]:
     """Return the place of an attachment among those with the same content: with data first."""
-    data, url = _text(attachment, "data"), _text(attachment, "url")
+    data, url = string_of(attachment, "data"), string_of(attachment, "url")
     has = _DATA if data else _ADDRESS if url else _NOTHING
-    media_type = media_type_of(b"", _text(attachment, "contentType"))
+    media_type = media_type_of(b"", string_of(attachment, "contentType"))
     return has, _PREFERENCE.index(media_type) if media_type in _PREFERENCE else len(_PREFERENCE)
 
 
 def _section_texts(resource: Resource) -> Iterator[str]:
     """Yield the titles and narratives of sections, each section before those in it."""
-    for section in _dicts(resource, "section"):
-        title, narrative = (_text(section, "title") or "").strip(), _narrative(section)
+    for section in objects_of(resource, "section"):
+        title, narrative = (string_of(section, "title") or "").strip(), _narrative(section)
         if title or narrative:
             yield "\n".join(part for part in (title, narrative) if part)
         yield from _section_texts(section)
 
 
 def _narrative(resource: Resource) -> str:
-    parts = [_text(text, "div") or "" for text in _dicts(resource, "text")]
+    parts = [string_of(text, "div") or "" for text in objects_of(resource, "text")]
     return html_text("".join(parts))
 
 
@@ -222,18 +226,19 @@ def _own_text(text: str, resource: Resource) -> Converted:
     return Converted(text, FHIR_JSON, sha256(content.encode(errors="surrogatepass")).hexdigest())
 
 
-def _encounter(resource: Resource) -> str | None:
+def encounter_of(resource: Resource) -> str | None:
+    """Return the reference to the encounter of a document; None: it has none."""
     context = resource.get("context")
     if resource["resourceType"] != "DocumentReference":
-        return _reference(resource, "encounter")
+        return reference_of(resource, "encounter")
     if isinstance(context, list):  # R5
-        return _reference(resource, "context", "Encounter/")
-    return _reference(context, "encounter") if isinstance(context, dict) else None
+        return reference_of(resource, "context", "Encounter/")
+    return reference_of(context, "encounter") if isinstance(context, dict) else None
 
 
-def _reference(resource: Resource, key: str, start: str = "") -> str | None:
+def reference_of(resource: Resource, key: str, start: str = "") -> str | None:
     """Return the first reference of a key."""
-    references = (_text(one, "reference") for one in _dicts(resource, key))
+    references = (string_of(one, "reference") for one in objects_of(resource, key))
     return next((one for one in references if one is not None and start in one), None)
 
 
@@ -241,13 +246,13 @@ def _day(resource: Resource) -> date | None:
     """Return the day on which what a note describes ended, or else that of the note."""
     context = resource.get("context")
     periods = [
-        *(_dicts(context, "period") if isinstance(context, dict) else ()),
-        *_dicts(resource, "period"),
-        *_dicts(resource, "effectivePeriod"),
-        *(one for event in _dicts(resource, "event") for one in _dicts(event, "period")),
+        *(objects_of(context, "period") if isinstance(context, dict) else ()),
+        *objects_of(resource, "period"),
+        *objects_of(resource, "effectivePeriod"),
+        *(one for event in objects_of(resource, "event") for one in objects_of(event, "period")),
     ]
-    written = [_text(period, "end") for period in periods]
-    written += [_text(resource, key) for key in ("effectiveDateTime", "date", "issued")]
+    written = [string_of(period, "end") for period in periods]
+    written += [string_of(resource, key) for key in ("effectiveDateTime", "date", "issued")]
     for value in written:
         if value is not None and len(value) >= _DAY:
             try:
@@ -260,10 +265,12 @@ def _day(resource: Resource) -> date | None:
 def _type(resource: Resource) -> str | None:
     """Return the type of a note in words, or else its code."""
     key = "code" if resource["resourceType"] == "DiagnosticReport" else "type"
-    for concept in _dicts(resource, key):
-        codings = _dicts(concept, "coding")
-        names = [_text(concept, "text"), *(_text(one, "display") for one in codings)]
-        if found := next(filter(None, [*names, *(_text(one, "code") for one in codings)]), None):
+    for concept in objects_of(resource, key):
+        codings = objects_of(concept, "coding")
+        names = [string_of(concept, "text"), *(string_of(one, "display") for one in codings)]
+        if found := next(
+            filter(None, [*names, *(string_of(one, "code") for one in codings)]), None
+        ):
             return found.strip()
     return None
 
@@ -271,7 +278,7 @@ def _type(resource: Resource) -> str | None:
 def _time(resource: Resource) -> datetime | None:
     """Return when a note was written."""
     for key in ("date", "effectiveDateTime", "issued"):
-        if (written := _text(resource, key)) is not None:
+        if (written := string_of(resource, key)) is not None:
             try:
                 return read_time(written)
             except ValueError:
@@ -279,17 +286,26 @@ def _time(resource: Resource) -> datetime | None:
     return None
 
 
-def _dicts(resource: Resource, key: str) -> Sequence[Resource]:
-    """Return the objects of a key that may have one or several."""
+def objects_of(resource: Resource, key: str) -> Sequence[Resource]:
+    """Return the objects of a key that may have one or several.
+
+    Raises:
+        WrongShapeError: If there is anything else.
+    """
     value = resource.get(key)
     values = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(one, dict) for one in values):
-        raise _WrongShapeError(key)
+        raise WrongShapeError(key)
     return values
 
 
-def _text(resource: Resource, key: str) -> str | None:
+def string_of(resource: Resource, key: str) -> str | None:
+    """Return the text of a key; None if there is none.
+
+    Raises:
+        WrongShapeError: If it isn't a text.
+    """
     value = resource.get(key)
     if value is not None and not isinstance(value, str):
-        raise _WrongShapeError(key)
+        raise WrongShapeError(key)
     return value

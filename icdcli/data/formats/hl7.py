@@ -89,7 +89,7 @@ class Hl7Message:
 
     def field(self, segment: str, number: int) -> str:
         """Return a field of the first segment of a name; nothing if it isn't there."""
-        return next((_field(one, number) for one in self.segments if one[0] == segment), "")
+        return next((field_of(one, number) for one in self.segments if one[0] == segment), "")
 
     def components(self, value: str) -> list[str]:
         """Return the components of the first repetition of a field; escapes are kept."""
@@ -157,7 +157,7 @@ def parse_message(content: bytes, where: str) -> Hl7Message:
     separator, separators = header[3:4], header[4:8].split(header[3:4])[0]
     if not header.startswith("MSH") or len(separators) < 2 or not separator.strip():
         raise DataError(f"{where}: isn't an HL7 v2 message. Export it again.")
-    named = _field(_fields(header, separator), 18).split(separators[1])[0].strip()
+    named = field_of(_fields(header, separator), 18).split(separators[1])[0].strip()
     charset = _CHARSETS.get(named.upper(), named.lower()) or "utf-8"
     try:
         text = decoded_as(content, charset, where)
@@ -185,14 +185,14 @@ def message_note(message: Hl7Message, where: str) -> Note:
     observations = [
         one
         for one in message.segments
-        if one[0] == "OBX" and _field(one, 11) not in _NOT_SENT and _field(one, 5)
+        if one[0] == "OBX" and field_of(one, 11) not in _NOT_SENT and field_of(one, 5)
     ]
-    documents = [one for one in observations if _field(one, 2) == _DOCUMENT]
-    texts = [one for one in observations if _field(one, 2) in _TEXTS]
+    documents = [one for one in observations if field_of(one, 2) == _DOCUMENT]
+    texts = [one for one in observations if field_of(one, 2) in _TEXTS]
     if documents and not texts:
         found = [_document(message, one, where) for one in documents]
         text, (media_type, digest) = "\n\n".join(part[0] for part in found), found[0][1:]
-    elif not texts and any(_field(one, 2) == _ADDRESS for one in observations):
+    elif not texts and any(field_of(one, 2) == _ADDRESS for one in observations):
         raise DataError(
             f"{where}: has only the address of its document (OBX of type RP), from which nothing "
             "is fetched. Send the document itself."
@@ -235,7 +235,7 @@ def unescaped(text: str, message: Hl7Message) -> str:
 
 def _text(message: Hl7Message, observations: Sequence[Sequence[str]]) -> str:
     """Return the lines of text, below the names of observations if there are several."""
-    names = [message.components(_field(one, 3)) for one in observations]
+    names = [message.components(field_of(one, 3)) for one in observations]
     several = len({tuple(name) for name in names}) > 1
     lines: list[str] = []
     previous: list[str] | None = None
@@ -244,14 +244,14 @@ def _text(message: Hl7Message, observations: Sequence[Sequence[str]]) -> str:
             title = unescaped(name[1] if len(name) > 1 and name[1] else name[0], message)
             lines += [*([""] if lines else []), *([title] if title else [])]
         previous = name
-        values = _field(one, 5).split(message.separators[1])
+        values = field_of(one, 5).split(message.separators[1])
         lines += [unescaped(value, message).rstrip() for value in values]
     return "\n".join(lines)
 
 
 def _document(message: Hl7Message, observation: Sequence[str], where: str) -> tuple[str, str, str]:
     """Return the text, the format and the hash of an encapsulated document."""
-    parts = [*message.components(_field(observation, 5)), *[""] * 5][:5]
+    parts = [*message.components(field_of(observation, 5)), *[""] * 5][:5]
     _, kind, subtype, encoding, data = parts
     data = unescaped(data, message)
     try:
@@ -313,5 +313,6 @@ def _fields(line: str, separator: str) -> list[str]:
     return ["MSH", separator, *fields[1:]] if fields[0] == "MSH" else fields
 
 
-def _field(segment: Sequence[str], number: int) -> str:
+def field_of(segment: Sequence[str], number: int) -> str:
+    """Return a field of a segment; nothing if it isn't there."""
     return segment[number] if number < len(segment) else ""

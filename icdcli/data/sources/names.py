@@ -11,11 +11,11 @@ _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
         *("admission", "admission_join", "admission_notes", "caml_codes", "lost_zeros"),
-        *("long_format", "names", "registry", "tables", "translations"),
+        *("exchange", "long_format", "names", "registry", "tables", "translations"),
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
-_FIRST = ("mimic3", "mimic4", "codiesp", "table", "omop", "mdace")
+_FIRST = ("mimic3", "mimic4", "codiesp", "fhir", "hl7", "table", "omop", "mdace")
 
 
 def source_names() -> tuple[str, ...]:

@@ -127,7 +127,7 @@ class SourceType:
         open: Opens the configured folder or file; the registry adds the options that all sources
             share.
         is_file: Whether it is one table (a file, or a folder of Parquet files) rather than a
-            folder of tables.
+            folder of tables; None: it may be either.
         own_options: Keys of the configuration that no other source reads.
         system: The coding system, if it is the same in every such data set.
     """
@@ -137,7 +137,7 @@ class SourceType:
     protocols: tuple[protocols.Protocol, ...]
     recognizes: Callable[[Path], Match]
     open: Callable[[DataConfig, Reading], ChosenSource]
-    is_file: bool = False
+    is_file: bool | None = False
     own_options: tuple[str, ...] = ()
     system: System | None = None
 
@@ -151,7 +151,7 @@ _OTHER_KINDS = (
         (".sas7bdat", ".xpt", ".sav", ".dta", ".rds", ".rdata", ".sqlite", ".db", ".mdb"),
         "Export the table as CSV in UTF-8 or as Parquet",
     ),
-    ((".xml", ".hl7", ".pdf", ".doc", ".docx", ".rtf", ".html"), "Make it a table of texts"),
+    ((".xml", ".pdf", ".doc", ".docx", ".rtf", ".html"), "Make it a table of texts"),
 )
 """Endings of files that are common and aren't read, and what to do with them."""
 
@@ -196,7 +196,7 @@ def recognize(path: Path) -> str:
     """
     best, name = Match.NONE, ""
     for kind in map(source_type, source_names()):  # those after a certain one aren't imported
-        if kind.is_file != _is_table(path):
+        if kind.is_file not in (None, _is_table(path)):
             continue
         match = kind.recognizes(path)
         if match > best:
@@ -254,7 +254,7 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
         )
     dataset = config.dataset or recognize(path)
     chosen_type = source_type(dataset)
-    if _is_table(path) != chosen_type.is_file:
+    if chosen_type.is_file not in (None, _is_table(path)):
         wanted, given = ("file", "folder") if chosen_type.is_file else ("folder", "file")
         raise DataError(
             f"{path}: is a {given}, but dataset: {dataset} is a {wanted}. icdcode reads:"
