@@ -56,6 +56,7 @@ class _Call:
     format: FormatName | None = None
     shard: "Shard | None" = None
     by_encounter: "ByEncounter | None" = None
+    concepts: Path | None = None
 
 
 def predict(
@@ -131,8 +132,16 @@ def predict(
     format: Annotated[
         FormatName | None,
         typer.Option(
-            help="With --output: fhir (.ndjson), omop (.csv, .parquet), dg1 (HL7 v2, .hl7), "
-            "labelstudio (.json) or codiesp (.tsv). Default: by the ending of the file.",
+            help="With --output: fhir (.ndjson), omop, omop-conditions, omop-procedures (.csv, "
+            ".parquet), dg1 (HL7 v2, .hl7), labelstudio (.json) or codiesp (.tsv). Default: by the "
+            "ending of the file.",
+        ),
+    ] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --format omop-conditions: folder of CONCEPT and CONCEPT_RELATIONSHIP, "
+            "from which rows get their concepts. Default: concepts are 0."
         ),
     ] = None,
     shard: Annotated[
@@ -152,7 +161,9 @@ def predict(
     ] = None,
     date_column: Annotated[
         str | None,
-        typer.Option(help="With --check: column of the days of discharge in tables."),
+        typer.Option(
+            help="With --check or --format omop-conditions: column of the days in tables."
+        ),
     ] = None,
     encoding: Annotated[
         str | None,
@@ -206,7 +217,8 @@ def predict(
             f"--{'shard' if format is None else 'format'}: is for files. Add --output."
         )
     import_visibly("icdcli.predict.run", Output(json))
-    checking = _checking(check or resolve, resolve, date, date_column)
+    only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
+    checking = _checking(check or resolve, resolve, date, only_checks)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),
         *(top, min_score, evidence, output, checking, accept_at),
@@ -219,6 +231,7 @@ def predict(
             *(by_encounter, encounter_column, time_column, note_type_column),
             *(subject_column, note_types),
         ),
+        concepts,
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -316,6 +329,7 @@ def _write(
             evidence=call.evidence,
             checking=call.checking,
             format=call.format,
+            concepts=call.concepts,
             accept_score=None
             if call.accept_at is None
             else partial(accept_score, precision=call.accept_at),

@@ -80,6 +80,7 @@ def output_parts(
     checkpoint: Path,
     checks: NoteChecks | None = None,
     shard: Shard | None = None,
+    concepts: Path | None = None,
 ) -> OutputParts:
     """Return the parts of an output file, which start over if an argument changes.
 
@@ -104,6 +105,8 @@ def output_parts(
         options += f" {checks}"
     if format is not None:
         options += f" --format {format}"
+    if concepts is not None:
+        options += f" --concepts {concepts}"
     if cpu_precision:
         options += f" --cpu-precision {cpu_precision}"
     made_of = {
@@ -116,7 +119,8 @@ def output_parts(
     resolve = checks is not None and checks.checking.resolve
     actions = selection.accept_score is not None
     encounters = notes.by_encounter is not None
-    shape = Shape(format, evidence, checks is not None, resolve, actions, encounters)
+    tables = None if concepts is None else str(concepts)
+    shape = Shape(format, evidence, checks is not None, resolve, actions, encounters, tables)
     model = ModelName(_run_name(checkpoint), manifest)
     if shard is not None:
         return ShardParts(output, made_of, model, shape, shard)

@@ -107,6 +107,7 @@ def predict_to_file(
     evidence: bool = False,
     checking: Checking | None = None,
     format: FormatName | None = None,
+    concepts: Path | None = None,
     accept_score: AcceptScore | None = None,
     cpu_precision: CpuPrecision | None = None,
     shard: Shard | None = None,
@@ -131,6 +132,8 @@ def predict_to_file(
         evidence: Also write the words behind each code.
         checking: How the predicted codes are checked; None: they aren't.
         format: The format, see `icdcli.predict.formats.registry`; None: by the ending of `output`.
+        concepts: The folder with OMOP's CONCEPT and CONCEPT_RELATIONSHIP, for the formats
+            ``omop-conditions`` and ``omop-procedures``; None: concepts are 0.
         accept_score: Returns the score from which codes can be accepted without review, such as
             `icdcli.evaluation.acceptance.stored.accept_score`; None: codes have no action.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
@@ -154,7 +157,7 @@ def predict_to_file(
     # Loading may take minutes: first see whether there can be such a file.
     accepting = partial(_accepting, selection, accept_score)
     before = checkpoint_of(run, load)
-    of = partial(output_parts, notes, output, shard=shard)
+    of = partial(output_parts, notes, output, shard=shard, concepts=concepts)
     of(accepting(before), evidence, format, cpu_precision, before)
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)

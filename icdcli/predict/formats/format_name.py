@@ -2,7 +2,18 @@
 
 from typing import Literal
 
-FormatName = Literal["jsonl", "csv", "parquet", "fhir", "omop", "dg1", "labelstudio", "codiesp"]
+FormatName = Literal[
+    "jsonl",
+    "csv",
+    "parquet",
+    "fhir",
+    "omop",
+    "omop-conditions",
+    "omop-procedures",
+    "dg1",
+    "labelstudio",
+    "codiesp",
+]
 """The formats of ``--format``."""
 
 TABLES = ("jsonl", "csv", "parquet")

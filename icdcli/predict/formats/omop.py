@@ -6,7 +6,7 @@ of the receiver.
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ NOTE_NLP = pa.schema(
 )
 """The columns of the table, in its order."""
 
-_HEADER = ",".join(NOTE_NLP.names) + "\n"
 _LONGEST_TEXT = 250  # characters of snippet, lexical_variant and nlp_system
 _LONGEST_ID = 18  # digits that fit 64 bits
 _ABSENT = {
@@ -159,27 +158,32 @@ def write_omop(model: ModelName, path: Path, block: CodedBlock) -> None:
         for note, coded in zip(block.notes, block.coded, strict=True)
         for row in note_nlp_rows(note, coded, model, block.started)
     ]
-    columns = zip(*rows, strict=True) if rows else [()] * len(NOTE_NLP)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, NOTE_NLP, strict=True)]
-    pq.write_table(pa.table(arrays, schema=NOTE_NLP), path)
+    write_rows(rows, NOTE_NLP, path)
 
 
-def join_omop_csv(path: Path, parts: Iterable[Path]) -> None:
-    """Join parts to a CSV file, and number the rows."""
+def write_rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema, path: Path) -> None:
+    """Write rows of a table to a Parquet file."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), path)
+
+
+def join_omop_csv(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
+    """Join parts of a table to a CSV file, and number the rows."""
     with path.open("w", encoding="utf-8", newline="") as file:
         # A lone \\r must be in quotes.
         quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        file.write(_HEADER)
+        file.write(_header(schema))
         for table in _numbered(parts):
             for row in table.to_pylist():
                 quoting.writerow("" if value is None else value for value in row.values())
 
 
-def gather_omop_csv(path: Path, files: Iterable[Path]) -> None:
-    """Join CSV files, and number the rows anew."""
+def gather_omop_csv(schema: pa.Schema, path: Path, files: Iterable[Path]) -> None:
+    """Join CSV files of a table, and number the rows anew."""
     number = 0
     with path.open("w", encoding="utf-8", newline="") as joined:
-        joined.write(_HEADER)
+        joined.write(_header(schema))
         for one in files:
             with one.open(encoding="utf-8", newline="\n") as lines:
                 next(lines)
@@ -193,9 +197,13 @@ def gather_omop_csv(path: Path, files: Iterable[Path]) -> None:
                     in_quotes ^= line.count('"') % 2 == 1
 
 
-def join_omop_parquet(path: Path, parts: Iterable[Path]) -> None:
-    """Join parts, or complete files, to a Parquet file, and number the rows."""
-    with pq.ParquetWriter(path, NOTE_NLP) as writer:
+def _header(schema: pa.Schema) -> str:
+    return ",".join(schema.names) + "\n"
+
+
+def join_omop_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
+    """Join parts, or complete files, of a table to a Parquet file, and number the rows."""
+    with pq.ParquetWriter(path, schema) as writer:
         for table in _numbered(parts):
             if table.num_rows:
                 writer.write_table(table)
@@ -210,4 +218,4 @@ def _numbered(parts: Iterable[Path]) -> Iterator[pa.Table]:
                 table = file.read_row_group(group)
                 ids = pa.array(range(number, number + table.num_rows), pa.int64())
                 number += table.num_rows
-                yield table.set_column(0, NOTE_NLP.field(0), ids)
+                yield table.set_column(0, table.schema.field(0), ids)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError
-from icdcli.predict.formats.blocks import Format, ModelName
+from icdcli.predict.formats.blocks import CodedBlock, Format, ModelName
 from icdcli.predict.formats.codiesp import require_one_line_id, write_codiesp
 from icdcli.predict.formats.fhir import write_fhir
 from icdcli.predict.formats.format_name import TABLES, FormatName
@@ -17,13 +18,18 @@ from icdcli.predict.formats.label_studio import (
     write_label_studio,
 )
 from icdcli.predict.formats.omop import (
+    NOTE_NLP,
     gather_omop_csv,
     join_omop_csv,
     join_omop_parquet,
     require_note_id,
     write_omop,
 )
+from icdcli.predict.formats.omop_occurrences import Occurrences, require_occurrence
 from icdcli.predict.writers import TABLE_FORMATS, join_lines, table_format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Shape(NamedTuple):
@@ -36,6 +42,7 @@ class Shape(NamedTuple):
         resolve: Whether codes are removed by hard rules.
         actions: Whether codes are marked for acceptance or for review.
         encounters: Whether several notes of an encounter are joined.
+        concepts: The folder with OMOP's tables of concepts.
     """
 
     format: FormatName | None = None
@@ -44,6 +51,7 @@ class Shape(NamedTuple):
     resolve: bool = False
     actions: bool = False
     encounters: bool = False
+    concepts: str | None = None
 
 
 _ENDINGS: dict[str, tuple[str, ...]] = {
@@ -52,12 +60,19 @@ _ENDINGS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "fhir": (".ndjson", ".jsonl"),
     "omop": (".csv", ".parquet"),
+    "omop-conditions": (".csv", ".parquet"),
+    "omop-procedures": (".csv", ".parquet"),
     "dg1": (".hl7",),
     "labelstudio": (".json",),
     "codiesp": (".tsv",),
 }
 _NEED_EVIDENCE = ("omop", "labelstudio")
-_WITHOUT_ACTIONS = {"dg1": "HL7 v2", "codiesp": "CodiEsp's format"}
+_OCCURRENCES = {"omop-conditions": "diagnosis", "omop-procedures": "procedure"}
+_WITHOUT_ACTIONS = {
+    "dg1": "HL7 v2",
+    "codiesp": "CodiEsp's format",
+    **dict.fromkeys(_OCCURRENCES, "OMOP"),
+}
 
 
 def needs_evidence(format: FormatName | None) -> bool:
@@ -94,18 +109,37 @@ def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> F
             f"--accept-at: {_WITHOUT_ACTIONS[shape.format]} has no field for whether a code must "
             "be reviewed. Choose another --format, or leave out one of the options."
         )
+    if shape.concepts is not None and shape.format not in _OCCURRENCES:
+        raise ConfigError(
+            f"--concepts: is for --format {' and '.join(_OCCURRENCES)}. Leave it out."
+        )
     if shape.format is None or shape.format in TABLES:
-        return table_format(ending, *shape[1:])
+        return table_format(ending, *shape[1:-1])
+    if shape.format in _OCCURRENCES:
+        folder = None if shape.concepts is None else Path(shape.concepts)
+        table = Occurrences(_OCCURRENCES[shape.format], folder)
+        require = require_occurrence(shape.format)
+        return _omop_format(ending, ".occurrences", table.write, table.schema, require)
     return _OTHERS[shape.format](model, ending)
 
 
-def _omop(model: ModelName, ending: str) -> Format:
+def _omop_format(
+    ending: str,
+    part: str,
+    write: Callable[[Path, CodedBlock], None],
+    schema: "pa.Schema",
+    require: Callable[[Note], None],
+) -> Format:
     join, gather = (
         (join_omop_csv, gather_omop_csv)
         if ending == ".csv"
         else (join_omop_parquet, join_omop_parquet)
     )
-    return Format(".nlp", partial(write_omop, model), join, gather, require_note_id)
+    return Format(part, write, partial(join, schema), partial(gather, schema), require)
+
+
+def _omop(model: ModelName, ending: str) -> Format:
+    return _omop_format(ending, ".nlp", partial(write_omop, model), NOTE_NLP, require_note_id)
 
 
 _OTHERS: dict[str, Callable[[ModelName, str], Format]] = {

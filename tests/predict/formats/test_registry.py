@@ -18,7 +18,7 @@ MODEL = ModelName("m", "0")
         ("dg1", "a.txt", "must end in .hl7"),
         ("csv", "a.parquet", "must end in .csv"),
         ("codiesp", "a.csv", "must end in .tsv"),
-        (None, "a.hl7", "pass --format (fhir, omop, dg1, labelstudio, codiesp)"),
+        (None, "a.hl7", "pass --format (fhir, omop, omop-conditions, omop-procedures, dg1"),
     ],
 )
 def test_endings_that_do_not_fit(format, name, says):
