@@ -61,7 +61,8 @@ def show_notes(
             output.show(coded_view(note, selection, one_threshold))
             if evidence and note.codes:
                 marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
-                output.show(evidence_view(given.text, marked, signs=not output.live))
+                several = len(given.notes) > 1
+                output.show(evidence_view(given.text, marked, not output.live, several))
         sys.stdout.flush()
     if cut.notes:
         output.warn(cut.warning(count, model.config.max_len))

@@ -74,7 +74,8 @@ def show_samples(
         output.show(prediction_view(sample.prediction, titles, shown))
         if sample.evidence and sample.text is not None:
             marked = [(code, titles.get(code), spans) for code, spans in sample.evidence.items()]
-            output.show(evidence_view(sample.text, marked, signs=not output.live))
+            several = len(sample.notes) > 1
+            output.show(evidence_view(sample.text, marked, not output.live, several))
         found = sample.evidence if evidence else None
         documents.append(prediction_dict(sample.prediction, titles, shown, found))
     return documents

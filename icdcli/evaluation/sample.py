@@ -48,11 +48,13 @@ class SampleDocument:
         prediction: Gold and predicted codes.
         text: The document's text; None if not requested.
         evidence: Predicted code to its evidence in the text; empty if not requested.
+        notes: The notes that were joined to the text; empty: unknown.
     """
 
     prediction: SamplePrediction
     text: str | None = field(repr=False)  # not for logs and tracebacks
     evidence: dict[str, EvidenceSpans]
+    notes: Sequence[NoteBoundary] = ()
 
 
 def sample_rows(documents: int, number: int, seed: int) -> list[int]:
@@ -110,7 +112,8 @@ def sample_document(
     if find is None or text is None:
         return SampleDocument(prediction, text, {})
     spans = find(text, [labels.index[code] for code in prediction.predicted], None, notes)
-    return SampleDocument(prediction, text, dict(zip(prediction.predicted, spans, strict=True)))
+    evidence = dict(zip(prediction.predicted, spans, strict=True))
+    return SampleDocument(prediction, text, evidence, notes)
 
 
 def sample_evaluation(

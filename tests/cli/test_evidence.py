@@ -148,6 +148,12 @@ def test_show_predictions(icdcode, trained):
             assert all(
                 re.match(r"\w", noted["text"][span["begin"] : span["end"]]) for span in spans or []
             )
+    for document, with_text in zip(marked, texts, strict=True):
+        for span in (span for code in document["codes"] for span in code.get("evidence", ())):
+            # A document of MIMIC-III is an admission, here of one note each.
+            assert (span["note_begin"], span["note_end"]) == (span["begin"], span["end"])
+            assert span["note_id"].isdecimal()
+            assert with_text["text"][span["begin"] : span["end"]].strip()
     assert "**" in icdcode("show-predictions", trained, "-n", 4, "--evidence").out
 
 

@@ -69,16 +69,18 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
         yield [*_pieces(text, first, last, marked, cut_before, cut_behind)]
 
 
-def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> RenderableType:
+def evidence_view(
+    text: str, codes: Sequence[Marked], signs: bool, name_notes: bool = False
+) -> RenderableType:
     """Render the evidence for the codes of a note.
 
-    Beside evidence that isn't affirmed stands what the note says of it: ``denied``, ``family``. If
-    several notes of an encounter are joined, the id of the note is at the end of each passage.
+    Beside evidence that isn't affirmed stands what the note says of it: ``denied``, ``family``.
 
     Args:
         text: The note.
         codes: Its codes.
         signs: Put asterisks around the evidence, for output that can't show styles.
+        name_notes: Name the note of each passage, since several are joined.
 
     Returns:
         A rich renderable that fits any width: a heading per code, and below it the passages.
@@ -97,8 +99,10 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
                 )
                 if span and (said := SAID_OF_IT.get(span.assertion or "")):
                     line += plain(f" ({said})", "yellow")
-            ids = dict.fromkeys(span.place.note_id for _, span in passage if span and span.place)
-            line += plain("".join(f" [{id}]" for id in ids), "dim")
+            if name_notes:
+                places = (span.place for _, span in passage if span and span.place)
+                ids = dict.fromkeys(place.note_id for place in places)
+                line += plain("".join(f" [{id}]" for id in ids), "dim")
             parts.append(Padding(line, (0, 0, 0, 2)))
     return Group(*parts, plain(""))
 

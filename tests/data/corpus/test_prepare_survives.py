@@ -103,7 +103,7 @@ def test_the_same_files_in_another_state_give_the_same_corpus(data):
 def test_bad_rows_end_it_or_are_counted(data):
     with (data / "NOTEEVENTS.csv").open("ab") as notes:
         notes.write(
-            b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\xe9\n"
+            b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\x81\n"
             b"8,8,1004,,,,Discharge summary,Report,,,a\0b\n"
         )
     with pytest.raises(

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from icdcli.data.encounters.boundaries import NotePlace
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.report.console import Output
 from icdcli.report.views.evidence import evidence_view, passages
@@ -164,3 +165,13 @@ def test_a_history_is_what_codes_of_a_history_say(
 
 def test_a_code_without_any_evidence_is_not_marked(render: Render) -> None:
     assert render(evidence_view(TEXT, [("R50", "Fever", ())], signs=True))[0] == "R50  Fever"
+
+
+@pytest.mark.parametrize(("several", "ends"), [(True, " [n1]"), (False, "")])
+def test_the_note_of_a_passage_is_named_if_several_are_joined(
+    render: Render, several: bool, ends: str
+) -> None:
+    (span,) = spans(TEXT, "fiebre")
+    marked = (span._replace(place=NotePlace("n1", 6, 12)),)
+    lines = render(evidence_view(TEXT, [("R50", None, marked)], True, several))
+    assert lines[1].rstrip() == f"  Niega **fiebre**; refiere lumbalgia intensa 😷.{ends}"
