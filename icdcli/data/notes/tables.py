@@ -21,6 +21,7 @@ from icdcli.data.notes.database_notes import OMOP_COLUMNS
 from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.text import LONGEST, Note, Origin, checked
 from icdcli.data.sources.tables.cells import note_type_of
+from icdcli.data.usual_columns import USUAL_TEXTS, found_column
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
@@ -55,7 +56,8 @@ def find_table(
 
     Args:
         path: The file.
-        text_column: The column of texts; None: ``text``, in NOTE ``note_text``.
+        text_column: The column of texts; None: ``text``, one with a usual name, or in NOTE
+            ``note_text``.
         id_column: The column of ids; None: ``id``, in NOTE ``note_id``.
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
@@ -150,16 +152,21 @@ class NoteTable:
         """Return the columns by what they are for."""
         available = column_names(self.path, StrictReading(encoding=self.encoding), _LONGEST_LINE)
         plain = {*map(plain_name, available)}
+        text = self.text_column
+        if text == USUAL_TEXT:
+            text = found_column(self.path, available, text, USUAL_TEXTS, "text_column")
+            if text != USUAL_TEXT:
+                self._choices[f"notes of {self.path.name}"] = f"column {text!r}, a usual name"
         by = self.by_encounter or ByEncounter()
         patient, encounter = self.origin_columns or (None, by.encounter_column)
         encounter = by.encounter_column or encounter
         patient = by.subject_column or patient
         if by.encounter_column is not None and patient is None and _USUAL_PATIENT in plain:
             patient = _USUAL_PATIENT
-        taken = {plain_name(one) for one in (self.text_column, by.encounter_column) if one}
+        taken = {plain_name(one) for one in (text, by.encounter_column) if one}
         usual = _USUAL_ID if _USUAL_ID in plain - taken else None
         wanted = {
-            "text": self.text_column,
+            "text": text,
             "id": self.id_column or usual,
             "day": self.date_column,
             "patient": patient,

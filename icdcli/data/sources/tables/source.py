@@ -31,6 +31,7 @@ from icdcli.data.sources.tables.rows import (
     TableColumns,
     find_columns,
 )
+from icdcli.data.usual_columns import USUAL_CODES, USUAL_TEXTS, found_column
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
@@ -49,6 +50,7 @@ OPTIONAL_COLUMNS = (
     *("encounter_column", "note_type_column", "time_column"),
 )
 """The keys of columns that a table needn't have."""
+_TEXT, _CODES = "text", "codes"
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 
 
@@ -131,7 +133,7 @@ class TableSource:
             DataError: If a column is missing.
         """
         available = column_names(self.path, self._first_reading())
-        columns = {"text_column": self.text_column}
+        columns = {"text_column": self._found("text_column", _TEXT, USUAL_TEXTS, available)}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
             there = {*map(plain_name, available)} - {plain_name(self.encounter_column or "")}
@@ -140,8 +142,19 @@ class TableSource:
         for role in OPTIONAL_COLUMNS:
             if (name := getattr(self, role)) is not None:
                 columns[role] = name
-        codes = self.codes_column if self.long_codes is None else ()
+        codes = self._found("codes_column", _CODES, USUAL_CODES, available)
+        codes = codes if self.long_codes is None else ()
         return find_columns(self.path, available, columns, codes)
+
+    def _found(self, key: str, default: str, usual: Sequence[str], available: Sequence[str]) -> Any:
+        """Return a configured column; instead of a default that is missing, one of usual name."""
+        name = getattr(self, key)
+        if name != default or (key == "codes_column" and self.long_codes is not None):
+            return name
+        found = found_column(self.path, available, default, usual, key)
+        if found != default:
+            self.reading.choices[key] = f"{found}, a usual name, since there is no {default!r}"
+        return found
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the documents.
