@@ -20,6 +20,7 @@ from xxhash import xxh3_128_hexdigest
 from icdcli.data.formats.conversion import ENDINGS_OF
 from icdcli.data.formats.database import is_database, without_password
 from icdcli.data.formats.hl7 import HL7_ENDING, is_hl7
+from icdcli.data.formats.meds import is_meds
 from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
 from icdcli.data.notes.database_notes import DatabaseNotes
@@ -27,6 +28,7 @@ from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
 from icdcli.data.notes.encounters import ByEncounter, EncounterJoiner
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
+from icdcli.data.notes.meds_notes import MedsNotes
 from icdcli.data.notes.pipes import Piped, is_standard_input, reads_pipe, store_pipe
 from icdcli.data.notes.refusals import Refusals
 from icdcli.data.notes.tables import NoteTable, find_table
@@ -192,6 +194,8 @@ def find_notes(
                 parts.append(
                     store_pipe(stream, _id(name), *columns, refusals, encoding, by_encounter)
                 )
+        elif text_column is None and is_meds(path):
+            parts.append(MedsNotes(path, own))
         elif path.is_dir() and not is_table(path):
             parts += _folder(path, f"{before}/" if before else "", refusals, encoding)
         elif text_column is None and (found := _several(path, own, refusals)) is not None:

@@ -1,0 +1,128 @@
+"""MEDS: the notes of events with the codes of the same visit, or else of the same patient.
+
+See `icdcli.data.formats.meds` for which events are notes and codes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
+from icdcli.data.encounters.joining import NoteAbout
+from icdcli.data.formats.meds import MedsEvents, is_meds
+from icdcli.data.section import DataConfig
+from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
+from icdcli.data.sources.exchange.named_codes import NamedCodes, american_system, with_progress
+from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.errors import DataError
+from icdcli.icd.codes import System
+from icdcli.io.csv_reader import Reading
+
+
+@dataclass(frozen=True)
+class MedsSource:
+    """The file or folder.
+
+    Attributes:
+        path: The file or folder.
+        system: The coding system whose codes are read.
+        reading: Collects the counts of what is dropped.
+        note_types: The codes of events that are notes, or their first parts; None: those whose
+            first part has the word note, report or summary.
+    """
+
+    path: Path
+    system: System = "icd10"
+    reading: Reading = field(default_factory=Reading)
+    note_types: Sequence[str] | None = None
+
+    @cached_property
+    def events(self) -> MedsEvents:
+        """Return the events."""
+        return MedsEvents(self.path)
+
+    def files(self) -> list[Path]:
+        """Return the files that the corpus depends on."""
+        return self.events.files
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """Return nothing: titles are those of the editions."""
+        return {}
+
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
+
+        Args:
+            protocol: Decides which codes count.
+            work: A private folder for temporary files.
+
+        Raises:
+            DataError: If a file can't be read, or no event has a code of the coding system.
+        """
+        named, codes, without = NamedCodes(self.system, self.reading), AdmissionCodes(), 0
+        visits = self.events.visit_column
+        for one in with_progress(self.events.codes(), self.reading, "reading codes", "events"):
+            code = named.read(one.system, one.code, one.kind)
+            key = one.subject if visits is None else one.visit
+            if code is not None and key is None:
+                without += 1
+            elif code is not None and key is not None:
+                codes.add(key, [code])
+        named.require(codes.admissions, self.path)
+        named.finish()
+        self.reading.drop(f"codes without {visits}", without)
+        self.reading.choices["notes and codes"] = (
+            "of the same patient, since there is no column of visits"
+            if visits is None
+            else f"of the same {visits}"
+        )
+        return join_admissions(self.reading, self._notes(), codes, protocol.keep_codes, work)
+
+    def _notes(self) -> Iterator[AdmissionNote]:
+        by_visit, some = self.events.visit_column is not None, False
+        for one in self.events.notes(self.note_types):
+            some = True
+            about = NoteAbout(str(one.number), one.code, one.time)
+            key = one.visit if by_visit else one.subject
+            yield one.subject, key or "", about, one.text.encode()
+        if not some:
+            wanted = "one of note_types" if self.note_types else "note, report or summary"
+            raise DataError(
+                f"{self.path}: no event has a text and a code that begins with {wanted}. Set "
+                "note_types to the codes of events with notes."
+            )
+
+
+_PROTOCOLS = (PATIENT,)
+
+
+def _recognizes(path: Path) -> Match:
+    return Match.CERTAIN if is_meds(path) else Match.NONE
+
+
+def _open(config: DataConfig, reading: Reading) -> ChosenSource:
+    protocol = choose_protocol("meds", _PROTOCOLS, config.protocol)
+    system = american_system(config.code_system, "meds")
+    options: dict[str, Any] = {"code_system": system}
+    if config.note_types is not None:
+        options["note_types"] = config.note_types
+    source = MedsSource(config.path, system, reading, config.note_types)
+    return ChosenSource("meds", source, protocol, options)
+
+
+register(
+    SourceType(
+        name="meds",
+        looks_like="events of MEDS with text_value and codes of the ICD, as .parquet or a folder "
+        "with data/",
+        protocols=_PROTOCOLS,
+        recognizes=_recognizes,
+        open=_open,
+        is_file=None,
+        own_options=("note_types",),
+    )
+)

@@ -1,0 +1,116 @@
+"""Training from MEDS: files of the columns and types of its schema (meds 0.4, DataSchema)."""
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from icdcli.data.benchmarks.protocols import PATIENT
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.notes.files import find_notes
+from icdcli.data.section import DataConfig
+from icdcli.data.sources.meds import MedsSource
+from icdcli.data.sources.registry import recognize
+from icdcli.errors import DataError
+from icdcli.io.csv_reader import Reading
+
+SCHEMA = pa.schema(
+    [
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("us")),
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("numeric_value", pa.float32()),
+        pa.field("text_value", pa.large_string()),
+    ]
+)
+FIRST = datetime(2150, 1, 5, 8)
+EVENTS = [
+    (7, None, "GENDER//F", None, None, None),
+    (7, FIRST.replace(day=7), "NOTE//Discharge summary", None, "Second note", 20),
+    (7, FIRST, "Radiology_Report", None, "First note", 20),
+    (7, FIRST, "LAB//Culture", None, "E. coli", 20),
+    (7, FIRST, "NOTE//Discharge summary", None, None, 20),
+    (7, FIRST, "ICD10CM//I10", None, None, 20),
+    (7, FIRST, "DIAGNOSIS//ICD//10//E119", None, None, 20),
+    (7, FIRST, "DIAGNOSIS//ICD//9//4280", None, None, 20),
+    (7, FIRST, "PROCEDURE//ICD//10//0BJ08ZZ", None, None, 20),
+    (7, FIRST, "ICD10PCS/0BJ08ZZ", None, None, 21),
+    (7, FIRST, "ICD10CM/J45.909", None, None, None),
+    (8, FIRST, "NOTE//Progress", None, "Other stay", 30),
+    (8, FIRST, "ICD10CM//N17.9", None, None, 30),
+]
+
+
+def write(path, events=EVENTS, visits=True):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = SCHEMA.append(pa.field("hadm_id", pa.int64())) if visits else SCHEMA
+    columns = list(zip(*events, strict=True))[: len(schema)]
+    arrays = [pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), path, row_group_size=4)
+    return path
+
+
+def read(path, **options):
+    source = MedsSource(path, reading=Reading(), **options)
+    found = list(source.admissions(PATIENT, path.parent))
+    texts = {one.id: [one.text[note.begin : note.end] for note in one.notes] for one in found}
+    return texts, {one.id: {code.code for code in one.codes} for one in found}, source.reading
+
+
+def test_notes_get_the_codes_of_their_visit_in_the_order_of_their_times(tmp_path):
+    texts, codes, reading = read(write(tmp_path / "events.parquet"))
+    assert texts == {"20": ["First note", "Second note"], "30": ["Other stay"]}
+    assert codes == {"20": {"I10", "E11.9", "0BJ08ZZ"}, "30": {"N17.9"}}
+    assert reading.choices["notes and codes"] == "of the same hadm_id"
+    assert reading.dropped["codes without hadm_id"] == 1
+    assert reading.dropped["codes of other coding systems"] == 1
+
+
+def test_without_visits_those_of_a_patient_are_joined_and_it_is_said(tmp_path):
+    texts, codes, reading = read(write(tmp_path / "events.parquet", visits=False))
+    assert texts == {"7": ["First note", "Second note"], "8": ["Other stay"]}
+    assert codes["7"] == {"I10", "E11.9", "0BJ08ZZ", "J45.909"}
+    assert reading.choices["notes and codes"].startswith("of the same patient, since")
+
+
+def test_events_with_notes_can_be_named_and_icd_9_chosen(tmp_path):
+    path = write(tmp_path / "events.parquet")
+    texts, codes, _ = read(path, note_types=["LAB"], system="icd9")
+    assert (texts, codes) == ({"20": ["E. coli"]}, {"20": {"428.0"}})
+    texts, _, _ = read(path, note_types=["NOTE//Discharge summary"])
+    assert texts == {"20": ["Second note"]}
+    with pytest.raises(DataError, match="no event has a text and a code that begins with one of"):
+        read(path, note_types=["LETTER"])
+
+
+def test_a_data_set_is_recognized_prepared_and_predicted(tmp_path):
+    more = [(100 + n, FIRST, "NOTE//X", None, f"Note {n}", 100 + n) for n in range(30)]
+    codes = [(100 + n, FIRST, "ICD10CM//I10", None, None, 100 + n) for n in range(30)]
+    write(tmp_path / "meds" / "data" / "train" / "0.parquet")
+    write(tmp_path / "meds" / "data" / "tuning" / "0.parquet", more + codes)
+    assert recognize(tmp_path / "meds") == "meds"
+    prepared = prepare(DataConfig(data_path=tmp_path / "meds"))
+    assert sum(split["documents"] for split in prepared.card["splits"].values()) == 32
+    notes = find_notes([str(tmp_path / "meds")])
+    found = list(notes)
+    assert [(one.id, one.text, one.type, one.time) for one in found[:2]] == [
+        ("2", "Second note", "NOTE//Discharge summary", FIRST.replace(day=7)),
+        ("3", "First note", "Radiology_Report", FIRST),
+    ]
+    assert (found[0].origin.patient, found[0].origin.encounter) == ("7", "20")
+    assert len({one.id for one in found}) == 33
+    assert notes.remarks == [
+        f"{tmp_path / 'meds'} is read as MEDS: 33 events with notes, visits by hadm_id"
+    ]
+
+
+def test_a_table_in_parquet_is_no_meds_and_a_damaged_file_is_named(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "codes": ["I10"]}), tmp_path / "t.parquet")
+    assert recognize(tmp_path / "t.parquet") == "table"
+    folder = tmp_path / "meds"
+    write(folder / "data" / "0.parquet")
+    content = write(folder / "data" / "1.parquet").read_bytes()
+    (folder / "data" / "1.parquet").write_bytes(content[:200])
+    with pytest.raises(DataError, match=r"1\.parquet: can't be read \(ArrowInvalid\)"):
+        prepare(DataConfig(data_path=folder))
