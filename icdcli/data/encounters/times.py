@@ -38,8 +38,9 @@ def read_time(value: Any, counted_from: date | None = None) -> datetime | None:
     """
     if value is None or value != value:  # NaN, NaT
         return None
-    if isinstance(value, datetime):
-        return _in_utc(value)
+    if isinstance(value, datetime):  # pandas' own type counts nanoseconds, too
+        clock = (value.hour, value.minute, value.second, value.microsecond)
+        return _in_utc(datetime(value.year, value.month, value.day, *clock, tzinfo=value.tzinfo))
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     if isinstance(value, float) and counted_from is None and value.is_integer():

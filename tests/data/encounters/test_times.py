@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 
+import pandas
 import pytest
 
 from icdcli.data.encounters.times import read_time
@@ -21,6 +22,13 @@ EIGHT = datetime(2150, 5, 31, 8)
 ])  # fmt: skip
 def test_times_are_read_as_programs_write_them(written, read):
     assert read_time(written) == read
+
+
+def test_times_of_pandas_become_those_of_python():
+    found = read_time(pandas.Timestamp("2150-05-31 10:00:00.000000001", tz="Europe/Berlin"))
+    assert found == EIGHT
+    assert type(found) is datetime
+    assert read_time(pandas.NaT) is None
 
 
 def test_the_numbers_of_a_workbook_count_days():
