@@ -13,7 +13,9 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from icdcli.config.metric_names import METRICS
+from icdcli.data.section import LABEL_SPACES
 from icdcli.icd.code_system import CodeSystem
+from icdcli.icd.editions.records import edition_ids
 from icdcli.io.files import replacing, writing
 from icdcli.report.formatting import number
 from icdcli.report.html_table import html_table
@@ -29,7 +31,7 @@ from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.code_checks import code_checks_html
 from icdcli.report.views.decisions.acceptance import acceptance_html
 from icdcli.report.views.documents import documents_html
-from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, heading, published_metrics
+from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, published_metrics
 from icdcli.report.views.verdict import errors_html, headline_html, metrics_html, verdict
 
 if TYPE_CHECKING:
@@ -141,8 +143,7 @@ def evaluation_page(
         code_table=code_table_html("The same values are in per_code.csv."),
         about="".join(
             f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd>"
-            for name, value in evaluation.about.items()
-            if name != "editions"
+            for name, value in _about(evaluation).items()
         ),
         configuration=f"<pre>{escape(configuration)}</pre>" if configuration else "",
     )
@@ -189,18 +190,38 @@ def _subtitle(evaluation: "Evaluation", day: date | None) -> Iterator[str]:
     """Yield what a page must say of its numbers, wherever it is sent."""
     if model := evaluation.about.get("model"):
         yield f"model {model}"
-    yield from heading(evaluation)
+    counts = evaluation.counts
+    unused = counts["labels_without_positive"]
+    without = f", {unused:,} of which none of them has" if unused else ""
+    yield (
+        f"measured on {counts['documents']:,} documents ({evaluation.split} split) with "
+        f"{counts['labels']:,} possible codes{without}"
+    )
+    yield f"threshold (lowest score of a predicted code) {evaluation.threshold}"
+    if names := [one.partition("@")[0] for one in edition_ids(evaluation.labels.editions)]:
+        yield f"codes of {', '.join(names)}"
     if version := evaluation.about.get("icdcode"):
         yield f"icdcode {version}"
     yield (day or date.today()).isoformat()
+
+
+def _about(evaluation: "Evaluation") -> dict[str, object]:
+    """Return what the provenance lists: what the evaluation recorded, and its codes."""
+    about = {name: value for name, value in evaluation.about.items() if name != "editions"}
+    if space := LABEL_SPACES.get(evaluation.label_space):
+        about["label space"] = f"{evaluation.label_space}: {space}"
+    if editions := edition_ids(evaluation.labels.editions):
+        about["editions"] = ", ".join(editions)
+    return about
 
 
 def _about_threshold(evaluation: "Evaluation") -> str:
     threshold = evaluation.threshold
     one = "one threshold" if threshold.per_code is None else "one threshold for all codes"
     return (
-        f"The model's threshold is {threshold}. Move the slider to see what {one} would give on "
-        "these documents."
+        "A code is predicted if its score reaches the threshold. A lower one finds more codes, and "
+        f"leaves more wrong ones to a reviewer. The model's threshold is {threshold}. Move the "
+        f"slider to see what {one} would give on these documents."
     )
 
 

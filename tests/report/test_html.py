@@ -142,7 +142,8 @@ def test_the_first_lines_say_what_was_evaluated(made_up_evaluation: Make) -> Non
     assert "<h1>&lt;en&gt;: test split of mimic3</h1>" in html
     subtitle = re.search('<p class="quiet">(.*?)</p>', html)
     assert subtitle
-    for words in ("model tiny", "40 documents, 12 codes", "threshold", "0.1.0", "2026-11-27"):
+    measured = "measured on 40 documents (test split) with 12 possible codes"
+    for words in ("model tiny", measured, "threshold", "0.1.0", "2026-11-27"):
         assert words in subtitle[1]
     assert "<pre>lr0: 1 # &lt;b&gt;</pre>" in html
     assert "<dt>run</dt><dd>out/&lt;en&gt;</dd>" in html

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pypdf import PdfReader
 
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.sample import SampleDocument, SamplePrediction
@@ -120,3 +122,16 @@ def test_it_prints_without_controls(opened: "Callable[..., Page]") -> None:
     assert position == "static"
     page.set_viewport_size({"width": 718, "height": 1000})  # an A4 sheet
     assert page.evaluate("document.documentElement.scrollWidth") <= 718
+
+
+def test_sheets_cut_no_row_and_no_heading(opened: "Callable[..., Page]") -> None:
+    page = opened(1280)
+    headings = {*page.locator("h2, h3").all_inner_texts()}
+    rows = ["".join(one.split()) for one in page.locator("#codes tbody tr").all_inner_texts()]
+    assert len(headings) > 8 and len(rows) > 8
+    for height in range(190, 300, 12):  # so that headings and rows come to the ends of sheets
+        pdf = PdfReader(BytesIO(page.pdf(width="210mm", height=f"{height}mm")))
+        sheets = [sheet.extract_text().splitlines() for sheet in pdf.pages]
+        assert [lines[-1] for lines in sheets if lines[-1].strip() in headings] == []
+        texts = ["".join("".join(lines).split()) for lines in sheets]
+        assert [row for row in rows if not any(row in text for text in texts)] == []

@@ -35,12 +35,15 @@ def code_checks_html(checks: "SplitChecks") -> str:
     """Return the section of the page."""
     metrics = list(checks.resolutions[0].metrics)
     names = (name.replace("_", " ") for name in metrics)  # a space lets a narrow column break
+    rows = list(_finding_rows(checks))
     rules = ("rules", "removed codes", "of them right", *names)
     return (
         "<h2 id=checks>Checks</h2>"
-        "<p class=quiet>Findings of icdcode check per 100 documents, by "
-        f"{', '.join(checks.editions)}; and the metrics without the codes that rules remove.</p>"
-        + html_table(_FINDINGS, list(_finding_rows(checks)), text=(0, 1))
+        "<p class=quiet>Codes that break a rule of the classification "
+        f"({', '.join(checks.editions)}), such as two codes that exclude each other: findings per "
+        "100 documents, in the recorded (gold) and in the predicted codes.</p>"
+        + (html_table(_FINDINGS, rows, text=(0, 1)) if rows else "<p>No findings.</p>")
+        + "<p class=quiet>What the metrics are if codes that a rule forbids are removed.</p>"
         + html_table(rules, list(_rule_rows(checks, metrics)), text=(0,))
     )
 

@@ -22,10 +22,10 @@ HEADLINE_WORDS = {
 }
 """The metrics on the first screen of a page, in words."""
 _MEANING = {
-    "f1_micro": "balance of right and found, all codes together",
-    "f1_macro": "the same, mean of the codes: rare ones count as much",
-    "map": "how far up in the list the gold codes are",
-    "precision_at_8": "share of the 8 highest scored codes that are gold",
+    "f1_micro": "balance of right and found codes; 1 is perfect",
+    "f1_macro": "the same for each code, then the mean: rare codes count as much",
+    "map": "how far up in the model's list the recorded codes are; 1: all on top",
+    "precision_at_8": "share of the 8 highest scored codes that are recorded (gold)",
 }
 _ACCEPTED_AT = 0.95  # the precision of the sentence on accepted codes
 _ENOUGH = 20  # gold codes that make the F1 of a chapter worth a sentence
@@ -167,9 +167,15 @@ def _accepted(acceptance: "Acceptance") -> Iterator[str]:
         yield (
             f"{100 * row.codes:.0f} of 100 predicted codes have so high a score that they could be "
             f"accepted without review; of 100 such codes, {100 * row.observed:.0f} are right (95 % "
-            f"interval {100 * low:.0f}–{100 * high:.0f}). In {100 * row.notes:.1f} % of the notes, "
-            "all predicted codes are among them; codes that the model missed are still missing."
+            f"interval {100 * low:.0f}–{100 * high:.0f}). {_notes_accepted(row.notes)}; codes "
+            "that the model missed are still missing."
         )
+
+
+def _notes_accepted(share: float) -> str:
+    if not share:
+        return "In none of the notes, all predicted codes are among them"
+    return f"In {100 * share:.1f} % of the notes, all predicted codes are among them"
 
 
 def _frequencies(bands: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

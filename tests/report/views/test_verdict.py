@@ -17,7 +17,7 @@ def test_four_numbers_come_with_their_intervals(made_up_evaluation: Make) -> Non
     low, high = evaluation.intervals["f1_micro"]
     assert f"{evaluation.metrics['f1_micro']:.3f}" in html
     assert f"95 % interval <span class=whole>{low:.3f}–{high:.3f}</span>" in html
-    assert "how far up in the list the gold codes are" in html
+    assert "how far up in the model" in html
 
 
 def test_the_verdict_counts_codes_per_note(made_up_evaluation: Make) -> None:
