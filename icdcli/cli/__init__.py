@@ -15,6 +15,7 @@ from icdcli import __version__
 from icdcli.cli import (
     audit,
     behavior,
+    bundle,
     check,
     codes,
     compare,
@@ -128,6 +129,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "plot-lr": plot_lr.plot_lr,
         "ensemble": ensemble.ensemble,
         "export": export.export,
+        "bundle": bundle.bundle,
         "migrate": migrate.migrate,
     },
     "Evaluation": {

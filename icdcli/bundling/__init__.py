@@ -1,0 +1,1 @@
+"""Bundles for machines without a network: wheels, a model, editions, checksums and an installer."""
