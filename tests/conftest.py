@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from fsspec.implementations.memory import MemoryFileSystem
     from playwright.sync_api import Browser
 
     from icdcli.config.schema import Config
@@ -119,6 +120,17 @@ def with_acceptance() -> "Callable[[Evaluation], Evaluation]":
         return replace(evaluation, acceptance=measure_acceptance(*measured))
 
     return add
+
+
+@pytest.fixture
+def memory() -> "Iterator[MemoryFileSystem]":
+    """Return an empty file system in memory, whose URLs begin with ``memory://``."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.rm("/", recursive=True)
+    yield system
+    system.rm("/", recursive=True)
 
 
 @pytest.fixture(scope="session")

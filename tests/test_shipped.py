@@ -87,12 +87,14 @@ def test_third_party_imports_are_dependencies() -> None:
     known = modules_of(metadata["dependencies"]) | sys.stdlib_module_names | {"icdcli"}
     extras = metadata["optional-dependencies"]
     of_extra = modules_of(extras["serve"])
-    tested = ("formats", "minilm", "postgresql", "serve")
+    tested = ("formats", "minilm", "postgresql", "remote", "serve")
     assert {line for name in tested for line in extras[name]} <= set(extras["dev"])
-    formats = modules_of(extras["formats"])
+    of_folders = {"data/formats": "formats", "io/remote": "remote"}
     for path in PACKAGE.rglob("*.py"):
-        extra = of_extra if path.relative_to(PACKAGE).parts[0] in NEED_SERVE else set()
-        extra = formats if path.parent == PACKAGE / "data" / "formats" else extra
+        folder = path.parent.relative_to(PACKAGE)
+        extra = of_extra if NEED_SERVE & set(folder.parts[:1]) else set()
+        if folder.as_posix() in of_folders:
+            extra = modules_of(extras[of_folders[folder.as_posix()]])
         assert imported_packages(path) <= known | extra, path
 
 

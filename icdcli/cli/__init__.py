@@ -47,11 +47,13 @@ from icdcli.cli.command_groups import Commands
 from icdcli.cli.processes import memory_errors_explained
 from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
+from icdcli.io.remote.paths import is_url
 from icdcli.offline import OPTION, forbid_network
 from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
 _DATABASES = ("postgresql://", "postgres://")  # where a review store can be
+_WITH_URLS = ("predict", "join")  # commands that read from object stores, and write there
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,7 +75,8 @@ class _Commands(Commands):
                 option, _, value = (
                     word.partition("=") if word.startswith("--") else (before, "", word)
                 )
-                if option not in _OF_SYSTEMS and not value.startswith(_DATABASES):
+                is_read = args[0] in _WITH_URLS and is_url(value)
+                if option not in _OF_SYSTEMS and not is_read and not value.startswith(_DATABASES):
                     refuse_url(value, word)
         return super().parse_args(
             ctx, [re.sub("^(--[^=]+=)(~/)", _with_home, word) for word in args]

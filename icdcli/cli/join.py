@@ -1,6 +1,5 @@
 """``icdcode join``: the files of shards become one file."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +10,10 @@ from icdcli.report.console import Output
 
 def join(
     output: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="OUTPUT", help="The file to write, as icdcode predict --shard was given it."
+            metavar="OUTPUT",
+            help="The file to write, or its URL, as icdcode predict --shard was given it.",
         ),
     ],
     json: Json = False,

@@ -22,6 +22,7 @@ from icdcli.cli.encounter_options import (
 )
 from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
+from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
@@ -47,7 +48,7 @@ class _Call:
     top: int | None = None
     min_score: float | None = None
     evidence: bool = False
-    output: Path | None = None
+    output: str | None = None
     checking: "Checking | None" = None
     accept_at: float | None = None
     cpu_precision: CpuPrecision = None
@@ -67,7 +68,8 @@ def predict(
             metavar="FILE",
             help="Documents (.txt, .rtf, .html, .docx, .pdf, CDA), folders of them, tables (.csv, "
             ".tsv, .jsonl, .parquet …), FHIR (.json, .ndjson), HL7 v2 (.hl7), OMOP "
-            "(tables or postgresql://…) or pipes; - reads from standard input.",
+            "(tables or postgresql://…) or pipes; - reads from standard input. Files and folders "
+            "may be URLs (s3://, gs://, hdfs://).",
         ),
     ],
     top: Annotated[
@@ -123,10 +125,11 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Output file (.jsonl, .csv, .parquet). Rerun the same command to continue after "
-            "an interruption."
+            metavar="FILE",
+            help="Output file (.jsonl, .csv, .parquet) or its URL. Rerun the same command to "
+            "continue after an interruption.",
         ),
     ] = None,
     format: Annotated[
@@ -211,6 +214,7 @@ def predict(
     from icdcli.config.loading import load_config
     from icdcli.predict.shards.records import Shard
 
+    refuse_url(run_dir, str(run_dir))
     require_checkpoint(run_dir, load)
     if output is None and (format is not None or shard is not None):
         raise ConfigError(
@@ -313,7 +317,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
 
 
 def _write(
-    call: _Call, file: Path, notes: "Notes", process_group: "ProcessGroup", output: Output
+    call: _Call, file: str, notes: "Notes", process_group: "ProcessGroup", output: Output
 ) -> None:
     from icdcli.evaluation.acceptance.stored import accept_score
     from icdcli.predict.run import predict_to_file

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.remote.paths import is_remote, remote
+from icdcli.io.remote.uploads import uploading
 
 _PRIVATE, _PUBLIC = 0o600, 0o666  # the user's umask narrows the second
 
@@ -57,6 +59,8 @@ def replacing(
 ) -> Iterator[Path]:
     """Yield a temporary file that replaces `path` if the block succeeds and is deleted if it fails.
 
+    A file of another machine is written to one of this machine, and uploaded.
+
     Args:
         path: The file to publish.
         private: Only the user can read the file (0600); else the umask decides.
@@ -67,6 +71,10 @@ def replacing(
     Raises:
         OSError: If the file can't be written.
     """
+    if is_remote(path):
+        with uploading(remote(path)) as temporary:
+            yield temporary
+        return
     temporary = (folder or path.parent) / f".{path.name}.{os.urandom(4).hex()}.tmp"
     mode = _PRIVATE if private else _PUBLIC
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
@@ -102,7 +110,9 @@ def write_json(path: Path, content: object) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the list of a folder's files, is on the disk."""
+    """Wait until a file, or the list of a folder's files, is on the disk of this machine."""
+    if is_remote(path):  # where it was when its upload ended
+        return
     if not path.is_dir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -125,11 +135,13 @@ def make_private(folder: Path) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that only the user can enter (0700), and its parents.
+    """Make a folder of this machine that only the user can enter (0700), and its parents.
 
     Raises:
         OSError: If it can't be made.
     """
+    if is_remote(folder):  # where permissions are those of the bucket
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 

@@ -20,6 +20,7 @@ from xxhash import xxh3_128
 from icdcli.errors import DataError
 from icdcli.io.files import write_json
 from icdcli.io.progress import Progress
+from icdcli.io.remote.paths import is_remote, remote
 
 HASHED_AT_ONCE = 64 << 20
 """Bytes that are hashed at every call: 0.03 s from an SSD, half a second from a hard disk."""
@@ -61,6 +62,8 @@ class FileState:
 def file_states(files: Sequence[Path]) -> dict[Path, FileState]:
     """Return the state of each file; files of up to 64 MB altogether are hashed.
 
+    Of a file of another machine, the state is what its file system reports, such as a hash.
+
     Raises:
         DataError: If a file can't be read.
     """
@@ -69,6 +72,9 @@ def file_states(files: Sequence[Path]) -> dict[Path, FileState]:
     for file in files:
         try:
             found = file.stat()
+            if is_remote(file):
+                states[file] = FileState(str(file), found.st_size, None, remote(file).version())
+                continue
         except OSError as error:
             raise DataError(f"{file}: can't be read ({error.strerror}).") from error
         path = str(file.resolve())
@@ -141,7 +147,7 @@ def file_hash(file: Path, on_progress: Progress | None = None) -> str:
     digest, position = xxh3_128(), 0
     try:
         with file.open("rb", buffering=0) as stream:
-            size = os.fstat(stream.fileno()).st_size
+            size = file.stat().st_size
             while block := stream.read(_BLOCK):
                 digest.update(block)
                 position += len(block)

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from icdcli.io.files import private_folder
+from icdcli.io.files import private_folder, replacing
+from icdcli.io.remote.paths import is_remote
 
 if sys.platform == "win32":
     import msvcrt
@@ -52,12 +53,22 @@ def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator
             an error.
 
     Yields:
-        True; False if the file system has no locks, so that nothing is locked.
+        True; False if the file system has no locks, so that nothing is locked. The file is made all
+        the same if the path is of another machine, so that it is known that files can be written.
 
     Raises:
         HeldElsewhere: If another process holds the lock, and `on_wait` is None.
         OSError: If the file can't be written.
     """
+    if is_remote(path):
+        with replacing(path) as file:
+            file.write_text(_own_name(), encoding="utf-8")
+        try:
+            yield False
+        finally:
+            with suppress(OSError):
+                path.unlink()
+        return
     handle = _acquire(path, on_wait)
     if handle is None:
         yield False
@@ -93,8 +104,7 @@ def _acquire(path: Path, on_wait: Callable[[], None] | None) -> int | None:
                     pass
             if _is_at(handle, path):
                 os.ftruncate(handle, 0)
-                now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-                os.write(handle, f"{os.getpid()}\n{socket.gethostname()}\n{now}\n".encode())
+                os.write(handle, _own_name().encode())
                 return handle
             os.close(handle)
         except OSError as error:
@@ -129,6 +139,11 @@ def _is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
         return False
+
+
+def _own_name() -> str:
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return f"{os.getpid()}\n{socket.gethostname()}\n{now}\n"
 
 
 def _holder(path: Path) -> tuple[str, int | None]:

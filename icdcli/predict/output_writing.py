@@ -11,6 +11,7 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
+from icdcli.io.remote.paths import is_remote, is_url
 from icdcli.model.ensemble.references import base_states
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CutNotes, Selection
@@ -88,7 +89,7 @@ def output_parts(
         ConfigError: If there can't be such a file.
     """
     for name in notes.names:
-        if output.exists() and Path(name).exists() and output.samefile(name):
+        if _same_file(output, name):
             raise ConfigError(
                 f"--output {output}: the notes are read from this file. Choose another name."
             )
@@ -125,6 +126,12 @@ def output_parts(
     if shard is not None:
         return ShardParts(output, made_of, model, shape, shard)
     return OutputParts(output, made_of, model, shape)
+
+
+def _same_file(output: Path, name: str) -> bool:
+    if is_remote(output) or is_url(name):
+        return str(output) == name
+    return output.exists() and Path(name).exists() and output.samefile(name)
 
 
 def _run_name(checkpoint: Path) -> str:

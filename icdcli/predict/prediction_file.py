@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icdcli.errors import ConfigError
 from icdcli.icd.editions.records import Editions
+from icdcli.io.remote.paths import any_path
 from icdcli.predict.batches import CutNotes, Selection
 from icdcli.predict.shards.records import Shard
 
@@ -50,3 +52,15 @@ class PredictionFile:
             "cut_notes": self.cut.notes,
             "cut_notes_read": round(self.cut.mean_share, 6) if self.cut.notes else None,
         }
+
+
+def output_path(name: Path | str) -> Path:
+    """Return the path of an output file, or of its URL.
+
+    Raises:
+        ConfigError: If there can't be such a file.
+    """
+    try:
+        return any_path(name)
+    except OSError as error:
+        raise ConfigError(f"--output {name}: can't be written ({error.strerror}).") from None

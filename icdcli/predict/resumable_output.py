@@ -9,6 +9,7 @@ except this folder: each writes the parts of its own blocks.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,11 +22,13 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import flush, replacing, write_json
 from icdcli.io.locks import HeldElsewhere, exclusive
+from icdcli.io.remote.paths import is_remote, remove_files
 from icdcli.predict.batches import CodedNote, CutNotes, note_blocks
 from icdcli.predict.formats.blocks import CodedBlock, ModelName
 from icdcli.predict.formats.registry import Shape, choose_format
 
 _JOURNAL, _LOCK, _CUT = "journal.json", ".lock", ".cut.json"
+_PART = re.compile(r"[0-9]{7}\.")  # of any format
 
 PredictBlock = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]]
 """Predicts the codes of a block of notes, and calls back with the number of notes that are done."""
@@ -73,6 +76,8 @@ class OutputParts:
         self._format = choose_format(output, model or ModelName("", ""), shape)
         self._made_of = dict(made_of)
         self._time = datetime.now(UTC).isoformat(timespec="seconds")
+        if is_remote(output):
+            return  # there, folders needn't be made
         if not output.parent.is_dir():
             raise ConfigError(
                 f"--output {output}: there is no folder {output.parent}. Make it first."
@@ -85,7 +90,8 @@ class OutputParts:
         """Hold the lock on the output file during the block; of several ranks, rank 0 takes it.
 
         Without it, a second call would delete the parts of the first, or mix its own with them.
-        The system releases the lock of a killed process.
+        The system releases the lock of a killed process. Files of other machines aren't locked;
+        there, a call that finds the journal of another one stops at its next part.
 
         Raises:
             ConfigError: If another call is writing the file, or the folder can't be written.
@@ -161,8 +167,9 @@ class OutputParts:
                 self._clear()
             else:
                 self._time = before["started"]
-            for remains in self.folder.glob(".*.*"):
-                remains.unlink()  # half a part, of a process that was killed
+            if not is_remote(self.folder):
+                for remains in self.folder.glob(".*.*"):
+                    remains.unlink()  # half a part, of a process that was killed
             content = {"made_of": self._made_of, "notes": notes, "started": self._time}
             write_json(self.folder / _JOURNAL, content)
 
@@ -188,6 +195,7 @@ class OutputParts:
         journal = self._journal()
         started = datetime.fromisoformat(journal["started"] if journal else self._time)
         done = before = parts = 0
+        written = {path.name for path in self._files()}  # of all calls before this one
 
         def report(more: int) -> None:
             if on_notes is not None:
@@ -195,7 +203,7 @@ class OutputParts:
 
         for parts, block in enumerate(note_blocks(notes), start=1):
             part, cut = self._part(parts - 1), self._cut(parts - 1)
-            if part.exists() and cut.exists():
+            if {part.name, cut.name} <= written:
                 before += len(block)
             elif (parts - 1) % ranks == rank:
                 coded = predict(block, report)
@@ -203,6 +211,7 @@ class OutputParts:
                     write_json(cut, asdict(CutNotes.of(coded)))
                     with replacing(part, durable=True) as temporary:
                         self._format.write(temporary, CodedBlock(block, coded, started))
+                    self._require_own(part, cut)
             done += len(block)
             report(0)
         return parts
@@ -246,6 +255,23 @@ class OutputParts:
     def _record(self, parts: int) -> None:
         """Record that the file is complete, while its parts are still there."""
 
+    def _require_own(self, *written: Path) -> None:
+        """Check that no other call has started over since, where files aren't locked.
+
+        Raises:
+            ConfigError: If so. What was just written is removed, for it isn't the other's.
+        """
+        if not is_remote(self.folder):
+            return
+        journal = self._journal()
+        if journal is None or journal["made_of"] != self._made_of:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise ConfigError(
+                f"--output {self.output}: another icdcode has begun to write it, or has written "
+                "it. Choose another name."
+            )
+
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:07}{self._format.ending}"
 
@@ -264,8 +290,14 @@ class OutputParts:
     def _clear(self) -> None:
         """Remove our files, the journal first: parts without a journal are of no use."""
         (self.folder / _JOURNAL).unlink(missing_ok=True)
-        for part in self.folder.glob("[0-9]" * 7 + ".*"):  # of another format, too
-            part.unlink()
+        remove_files(path for path in self._files() if _PART.match(path.name))
+
+    def _files(self) -> list[Path]:
+        """Return all files in the folder, which may not exist yet."""
+        try:
+            return list(self.folder.iterdir())
+        except FileNotFoundError:
+            return []
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from icdcli.checkpoint_path import checkpoint_of
-from icdcli.config.fields import refuse_url
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
@@ -24,7 +23,7 @@ from icdcli.predict.counting import OnMessage
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.formats.registry import needs_evidence
 from icdcli.predict.output_writing import OnCoded, output_parts, write_parts
-from icdcli.predict.prediction_file import PredictionFile
+from icdcli.predict.prediction_file import PredictionFile, output_path
 from icdcli.predict.resumable_output import PredictBlock
 from icdcli.predict.shards.records import Shard
 
@@ -123,8 +122,8 @@ def predict_to_file(
     Args:
         run: The folder of a run or of a checkpoint.
         notes: The notes, from `icdcli.data.notes.files.find_notes`.
-        output: The file; its name ends in ``.jsonl``, ``.csv`` or ``.parquet`` if there is no
-            `format`.
+        output: The file or its URL; its name ends in ``.jsonl``, ``.csv`` or ``.parquet`` if there
+            is no `format`.
         load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
         top: Report up to this many codes per note, whether or not they reach the threshold.
         min_score: Report the codes with at least this score, whether or not they reach the
@@ -151,8 +150,7 @@ def predict_to_file(
         ResumeError: If the checkpoint is missing, incomplete or was changed.
     """
     group = join_process_group("cpu") if process_group is None else process_group
-    refuse_url(output, f"--output {output}")
-    output, selection = Path(output), Selection(top, min_score)
+    output, selection = output_path(output), Selection(top, min_score)
     evidence = evidence or needs_evidence(format)
     # Loading may take minutes: first see whether there can be such a file.
     accepting = partial(_accepting, selection, accept_score)

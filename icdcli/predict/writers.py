@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.notes.text import Note, Origin
+from icdcli.io.tables.parquet import open_parquet
 from icdcli.predict.batches import CodedNote, NoteCode
 from icdcli.predict.formats.blocks import CodedBlock, Format, write_lines
 
@@ -244,7 +245,7 @@ def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
     waiting = schema.empty_table()
     with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
-            with pq.ParquetFile(part) as file:
+            with open_parquet(part) as file:
                 for group in range(file.num_row_groups):
                     waiting = pa.concat_tables([waiting, file.read_row_group(group)])
                     while waiting.num_rows >= _GROUP_ROWS:

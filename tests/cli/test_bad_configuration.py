@@ -46,8 +46,8 @@ def test_all_problems_of_file_and_command_line_in_one_message(refused, tmp_path)
 @pytest.mark.parametrize(
     "words",
     [
-        ["predict", "run", "notes.csv", "--output", "s3://bucket/codes.csv"],
-        ["predict", "run", "notes.csv", "--output=gs://bucket/codes.csv"],
+        ["predict", "s3://bucket/run", "notes.csv"],
+        ["predict", "run", "notes.csv", "--output=gs:/bucket/codes.csv"],
         ["demo-data", "hdfs://host/x"],
         ["prepare-data", "https://host/notes.csv"],
         ["train", "configs/demo.yaml", "project=s3://bucket/runs"],

@@ -36,6 +36,7 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
+from icdcli.io.remote.paths import any_path, is_url
 from icdcli.io.tables.records import is_table
 
 _BETWEEN_REPORTS = 256
@@ -154,9 +155,9 @@ def find_notes(
     """Find the notes of a command.
 
     Args:
-        names: Files, folders, pipes, addresses of databases, and ``-`` for standard input. A
-            folder means the documents in it and below it. If there are several arguments, the ids
-            begin with the argument.
+        names: Files, folders, their URLs, pipes, addresses of databases, and ``-`` for standard
+            input. A folder means the documents in it and below it. If there are several arguments,
+            the ids begin with the argument.
         standard_input: What ``-`` means; None: the standard input of this process.
         text_column: The column of notes in tables; None: ``text``.
         id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
@@ -179,7 +180,7 @@ def find_notes(
     for name in names:
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
         own = f"{before}:" if before else ""
-        path = Path(name)
+        path = _path(name)
         if is_database(name):
             if text_column or id_column:
                 raise ConfigError(
@@ -217,6 +218,22 @@ def find_notes(
             ".parquet). Give a table."
         )
     return Notes(names, parts, refusals, by_encounter)
+
+
+def _path(name: str) -> Path:
+    """Return the path of an argument; of a URL, after a check that it can be read.
+
+    Raises:
+        DataError: If it can't.
+    """
+    if not is_url(name) or is_database(name):
+        return Path(name)
+    try:
+        path = any_path(name)
+        path.stat()
+    except OSError as error:
+        raise DataError(f"{name}: can't be read ({error.strerror}).") from None
+    return path
 
 
 def _is_table(part: NoteFiles) -> bool:

@@ -196,7 +196,8 @@ def open_lines(path: Path, encoding: str | None = None) -> Iterator[io.BufferedR
         DataError: If it can't be read or decompressed, while the block reads it, too.
     """
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        with path.open("rb") as raw:
+            file = gzip.GzipFile(fileobj=raw) if path.name.lower().endswith(".gz") else raw
             yield io.BufferedReader(Utf8Reader(file, encoding), _LINES_BUFFER)
     except UnicodeError as error:
         raise DataError(f"{path}: {not_in_encoding(error)}.") from None

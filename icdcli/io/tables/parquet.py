@@ -5,7 +5,7 @@ give the rows below them a column of this name, as these programs do.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
+from icdcli.io.remote.paths import is_remote
 
 _ENDING = ".parquet"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -123,9 +124,28 @@ def _partition(path: Path, file: Path) -> dict[str, str | None]:
 
 
 @contextmanager
+def open_parquet(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file of this machine or of another.
+
+    Args:
+        path: The file.
+        options: The options of `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        OSError: If it can't be read.
+        pyarrow.ArrowException: If it is damaged.
+    """
+    with (
+        path.open("rb") if is_remote(path) else nullcontext(path) as source,
+        pq.ParquetFile(source, **options) as file,
+    ):
+        yield file
+
+
+@contextmanager
 def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
+        with open_parquet(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
             yield file
     except OSError as error:
         reason = error.strerror or "damaged"

@@ -89,8 +89,9 @@ def gather_label_studio(path: Path, files: Iterable[Path]) -> None:
 
 def _lines_of(paths: Iterable[Path]) -> Iterator[str]:
     for path in paths:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            yield from lines
+        with path.open("rb") as lines:
+            for line in lines:
+                yield line.decode()
 
 
 def _write_array(path: Path, tasks: Iterable[str]) -> None:

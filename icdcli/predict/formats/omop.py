@@ -17,6 +17,7 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import DataError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.icd.editions.standard_names import standard_names
+from icdcli.io.tables.parquet import open_parquet
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.predict.batches import CodedNote, NoteCode
 from icdcli.predict.formats.blocks import CodedBlock, ModelName
@@ -213,7 +214,7 @@ def _numbered(parts: Iterable[Path]) -> Iterator[pa.Table]:
     """Yield the rows of each part with ids: those of a block of notes, as each is a row group."""
     number = 1
     for part in parts:
-        with pq.ParquetFile(part) as file:
+        with open_parquet(part) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 ids = pa.array(range(number, number + table.num_rows), pa.int64())

@@ -15,6 +15,7 @@ from icdcli.io.progress import Progress
 from icdcli.predict.batches import CutNotes
 from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.registry import Shape, choose_format
+from icdcli.predict.prediction_file import output_path
 from icdcli.predict.resumable_output import changed_inputs
 from icdcli.predict.shards.records import Shard, ShardRecord, shards_folder, stored_records
 
@@ -68,7 +69,7 @@ def join_shards(
         DataError: If a shard is missing, unfinished or damaged, if the shards don't belong
             together, or if the file can't be written.
     """
-    output = Path(output)
+    output = output_path(output)
     folder = shards_folder(output)
     records = _complete_set(output, folder)
     files = [record.shard.file(output) for record in records]

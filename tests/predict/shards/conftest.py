@@ -66,10 +66,10 @@ def clock(monkeypatch):
 def write_shard(tmp_path):
     """Write one shard, as a job of its own does; return whether there was something to do."""
 
-    def write(shard, name="codes.jsonl", format=None, predict=code, **made_of):
+    def write(shard, name="codes.jsonl", format=None, predict=code, folder=tmp_path, **made_of):
         evidence = format in ("omop", "labelstudio")
         parts = ShardParts(
-            tmp_path / name, MADE_OF | made_of, MODEL, Shape(format, evidence), Shard.parse(shard)
+            folder / name, MADE_OF | made_of, MODEL, Shape(format, evidence), Shard.parse(shard)
         )
         with parts.locked():
             if parts.finished() is not None:

@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.remote.paths import any_path
 from icdcli.predict import writers
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.shards.joining import join_shards
@@ -120,3 +121,18 @@ def test_shards_from_folders_of_their_own_can_be_joined(write_shard, tmp_path):
     said = []
     assert join_shards(tmp_path / "codes.jsonl", on_message=said.append).notes == 41
     assert "times in the file are those of each shard" in said[0]
+
+
+@pytest.mark.parametrize("name", ["codes.jsonl", "codes.parquet"])
+def test_shards_of_an_object_store_are_joined_there(write_shard, write_whole, clock, memory, name):
+    whole = write_whole(name)
+    clock()
+    folder = any_path("memory://bucket/out")
+    with pytest.raises(ConfigError, match="has no shards"):
+        join_shards(f"memory://bucket/out/{name}")
+    for number in (2, 1, 3):
+        assert write_shard(f"{number}/3", name, folder=folder)
+    assert not write_shard("2/3", name, folder=folder)
+    join_shards(f"memory://bucket/out/{name}")
+    assert memory.cat(f"/bucket/out/{name}") == whole
+    assert not any(".parts" in path or ".tmp" in path for path in memory.find("/"))
