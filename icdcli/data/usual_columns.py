@@ -16,6 +16,8 @@ USUAL_CODES = (
     *("icd9_codes", "icd9_code", "diagnoses", "diagnosis_codes", "labels"),
 )
 """Further names of the column of codes, in lower case."""
+USUAL_NOTE_ID = "note_id"
+"""A further name of the column of ids, if notes are joined to encounters."""
 
 
 def found_column(

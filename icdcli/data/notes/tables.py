@@ -21,7 +21,7 @@ from icdcli.data.notes.database_notes import OMOP_COLUMNS
 from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.text import LONGEST, Note, Origin, checked
 from icdcli.data.sources.tables.cells import note_type_of
-from icdcli.data.usual_columns import USUAL_TEXTS, found_column
+from icdcli.data.usual_columns import USUAL_NOTE_ID, USUAL_TEXTS, found_column
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
@@ -164,7 +164,10 @@ class NoteTable:
         if by.encounter_column is not None and patient is None and _USUAL_PATIENT in plain:
             patient = _USUAL_PATIENT
         taken = {plain_name(one) for one in (text, by.encounter_column) if one}
-        usual = _USUAL_ID if _USUAL_ID in plain - taken else None
+        ids = (_USUAL_ID, *([USUAL_NOTE_ID] if by.encounter_column is not None else []))
+        usual = next((name for name in ids if name in plain - taken), None)
+        if self.id_column is None and usual == USUAL_NOTE_ID:
+            self._choices[f"ids of {self.path.name}"] = f"column {usual!r}, a usual name"
         wanted = {
             "text": text,
             "id": self.id_column or usual,

@@ -270,3 +270,10 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(NotesAside, "add", full)
     problem = refused(table(tmp_path / "n.csv"))
     assert "can't be stored" in problem and "No space left on device" in problem
+
+
+def test_the_ids_of_notes_may_have_their_usual_name(tmp_path):
+    path = table(tmp_path / "n.csv", header=("note_id", *HEADER[1:]))
+    (first, *_), said = read(path)
+    assert [one.note_id for one in first.notes] == ["n1", "n2"]
+    assert "ids of n.csv: column 'note_id', a usual name" in said

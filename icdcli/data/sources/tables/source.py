@@ -31,7 +31,7 @@ from icdcli.data.sources.tables.rows import (
     TableColumns,
     find_columns,
 )
-from icdcli.data.usual_columns import USUAL_CODES, USUAL_TEXTS, found_column
+from icdcli.data.usual_columns import USUAL_CODES, USUAL_NOTE_ID, USUAL_TEXTS, found_column
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
@@ -142,6 +142,12 @@ class TableSource:
         for role in OPTIONAL_COLUMNS:
             if (name := getattr(self, role)) is not None:
                 columns[role] = name
+        encounter = self.encounter_column
+        if encounter is not None and plain_name(encounter) != USUAL_NOTE_ID:
+            there = {*map(plain_name, available)}
+            if "id_column" not in columns and USUAL_NOTE_ID in there:
+                columns["id_column"] = USUAL_NOTE_ID
+                self.reading.choices["id_column"] = f"{USUAL_NOTE_ID}, a usual name"
         codes = self._found("codes_column", _CODES, USUAL_CODES, available)
         codes = codes if self.long_codes is None else ()
         return find_columns(self.path, available, columns, codes)

@@ -220,3 +220,12 @@ def test_codes_may_be_in_a_table_of_their_own(tmp_path):
     assert (found["e1"].text, codes_of(found["e1"])) == (E1, {"J18.9", "I10"})
     assert (found["e1"].principal, found["e2"].principal) == ("J18.9", "S72.001A")
     assert len(found["e1"].notes) == 3
+
+
+def test_the_ids_of_notes_may_have_their_usual_name(tmp_path):
+    header = ("encounter", "note_id", *HEADER[2:])
+    found, reading = read(write(tmp_path / "t.csv", ROWS, header))
+    assert [one.note_id for one in found["e1"].notes] == ["n1", "n2", "n3"]
+    assert reading.choices["id_column"] == "note_id, a usual name"
+    source = TableSource(tmp_path / "t.csv", reading=Reading(), system="icd10")
+    assert [one.id for one in source.admissions(PATIENT, tmp_path)] == ["1", "2", "3", "4"]
