@@ -25,7 +25,8 @@ def by_icdcode(path: Path) -> int:
     """Return the number of characters of all notes."""
     from icdcli.data.notes.files import find_notes
 
-    return sum(len(note.text) for note in find_notes([str(path)]))
+    name = f"sqlite:///{path}" if path.suffix == ".db" else str(path)
+    return sum(len(note.text) for note in find_notes([name]))
 
 
 def of_files(read: Callable[[Path], int]) -> Callable[[Path], int]:
@@ -37,6 +38,26 @@ def _by_pandas(path: Path) -> int:
     import pandas
 
     return sum(map(len, pandas.read_csv(path, dtype=str)["text"]))
+
+
+def _by_pandas_in_cp1252(path: Path) -> int:
+    import pandas
+
+    return sum(map(len, pandas.read_csv(path, dtype=str, encoding="cp1252")["text"]))
+
+
+def _by_pandas_parquet(path: Path) -> int:
+    import pandas
+
+    return sum(map(len, pandas.read_parquet(path)["text_value"].dropna()))
+
+
+def _by_sqlite(path: Path) -> int:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(path)) as database:
+        return sum(len(text) for (text,) in database.execute("SELECT note_text FROM note"))
 
 
 def _by_fhir_resources(path: Path) -> int:
@@ -95,6 +116,9 @@ def _by_pypdf(path: Path) -> int:
 
 OTHERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     "csv": ("pandas", _by_pandas),
+    "cp1252": ("pandas", _by_pandas_in_cp1252),
+    "meds": ("pandas", _by_pandas_parquet),
+    "database": ("sqlite3", _by_sqlite),
     "fhir": ("fhir.resources", _by_fhir_resources),
     "bundle": ("fhir.resources", _by_fhir_resources),
     "hl7": ("hl7apy", _by_hl7apy),
@@ -107,6 +131,9 @@ OTHERS: dict[str, tuple[str, Callable[[Path], int]]] = {
 NAMES = {
     "text": "plain text",
     "csv": "CSV",
+    "cp1252": "CSV in Windows-1252",
+    "meds": "MEDS, Parquet",
+    "database": "OMOP, SQLite",
     "fhir": "FHIR, NDJSON",
     "bundle": "FHIR, Bundle",
     "hl7": "HL7 v2",

@@ -5,10 +5,15 @@ import csv
 import html
 import io
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import docx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pypdf
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
@@ -104,6 +109,40 @@ def _csv(path: Path, texts: Sequence[str]) -> None:
         writer.writerows(enumerate(texts))
 
 
+def _western_csv(path: Path, texts: Sequence[str]) -> None:
+    """Write a table in Windows-1252 with a degree sign in its last note."""
+    with path.open("w", encoding="cp1252", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text"))
+        writer.writerows(enumerate([*texts[:-1], f"{texts[-1]} 38 °C"]))
+
+
+def _meds(path: Path, texts: Sequence[str]) -> None:
+    """Write events of MEDS, a note and nine others per patient."""
+    count = len(texts)
+    table = pa.table(
+        {
+            "subject_id": pa.array([number for number in range(count) for _ in range(10)]),
+            "time": pa.array([datetime(2150, 1, 1)] * 10 * count, pa.timestamp("us")),
+            "code": pa.array(["NOTE//Discharge summary", *["LAB//50912"] * 9] * count),
+            "numeric_value": pa.array([None, *[1.0] * 9] * count, pa.float32()),
+            "text_value": pa.array(
+                [value for text in texts for value in (text, *[None] * 9)], pa.large_string()
+            ),
+        }
+    )
+    pq.write_table(table, path)
+
+
+def _database(path: Path, texts: Sequence[str]) -> None:
+    """Write OMOP's table NOTE into a database of SQLite."""
+    with closing(sqlite3.connect(path)) as database, database:
+        columns = "note_id INTEGER PRIMARY KEY, person_id, visit_occurrence_id, note_text TEXT"
+        database.execute(f"CREATE TABLE note ({columns})")
+        rows = ((number, number, number, text) for number, text in enumerate(texts))
+        database.executemany("INSERT INTO note VALUES (?, ?, ?, ?)", rows)
+
+
 def _lines(path: Path, texts: Sequence[str]) -> None:
     records = (document(number, text) for number, text in enumerate(texts))
     path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
@@ -132,6 +171,9 @@ def _folder(ending: str, write: Callable[[str], bytes]) -> Callable[[Path, Seque
 FILES: dict[str, tuple[str, Callable[[Path, Sequence[str]], None]]] = {
     "text": ("text", _folder(".txt", str.encode)),
     "csv": ("notes.csv", _csv),
+    "cp1252": ("western.csv", _western_csv),
+    "meds": ("events.parquet", _meds),
+    "database": ("notes.db", _database),
     "fhir": ("notes.ndjson", _lines),
     "bundle": ("bundle.json", _bundle),
     "hl7": ("notes.hl7", _messages),
