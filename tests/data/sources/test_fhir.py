@@ -164,7 +164,10 @@ def test_notes_get_the_codes_of_their_encounter_wherever_those_are(tmp_path):
         ("0BJ08ZZ", "procedure"),
     }
     assert codes_of(second) == {("I50.9", "diagnosis"), ("N17.9", "diagnosis")}
-    assert reading.choices["notes and codes"] == "of the same encounter"
+    assert reading.choices == {
+        "notes and codes": "of the same encounter",
+        "notes": f"{tmp_path / 'export.ndjson'} is read as FHIR R5: 3 DocumentReference",
+    }
     assert reading.dropped["Condition in error, refuted or not done"] == 2
     assert reading.dropped["Condition that a model has suggested (AIAST)"] == 1
     assert reading.dropped["codes without an encounter"] == 1

@@ -111,9 +111,12 @@ def files_in(path: Path, is_one: Callable[[Path], bool]) -> list[Path]:
 
 
 def note_choices(reading: Reading, files: Sequence[Path], remarks: Sequence[str]) -> None:
-    """Note how the notes were read: of one file its remarks, of several a summary."""
+    """Note how the notes were read: of one file its remarks, of several a summary.
+
+    What has no notes isn't named, since codes were read from it.
+    """
     if len(files) == 1:
-        reading.choices["notes"] = "; ".join(remarks)
+        reading.choices["notes"] = "; ".join(one.partition("; not read")[0] for one in remarks)
     else:
         reading.choices["notes"] = f"of {len(remarks):,} of {len(files):,} files"
 
