@@ -11,7 +11,7 @@ Pairs in which annotated evidence was found are fitted apart, if there are enoug
 Shapes: N documents, L labels, X pairs of a block, P parts and a bias.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,10 @@ part that carries no information keeps a weight of zero."""
 
 _CERTAIN = 3.0
 """The standard errors by which the complete text must be better."""
+
+_KEPT = 1 << 26
+"""The most numbers, of 8 bytes each, that a fit keeps in memory instead of gathering them again in
+each iteration."""
 
 _PAIRS_PER_WEIGHT = 10
 """The least pairs of a gold code, and of another, per weight that is fitted to them (Peduzzi et al.
@@ -211,12 +215,14 @@ def _logistic(
     squares = (_squares(parts[name], pairs_NL) for name in names)
     damping_P = _DAMPING * np.array([*squares, 0.0]) + 1e-12
 
+    kept: list[tuple[Booleans, Floats]] = []  # gathering some of the pairs takes half of the time
+    pairs = targets_NL.size if pairs_NL is None else int(np.count_nonzero(pairs_NL))
+    if pairs * len(start_P) <= _KEPT:
+        kept += _gathered(parts, names, targets_NL, pairs_NL)
+
     def derivatives(weights_P: Floats) -> tuple[Floats, Floats]:
         gradient_P, hessian_PP = damping_P * weights_P, np.diag(damping_P)
-        for rows in document_blocks(parts):
-            gold_X = _pairs(targets_NL, rows, pairs_NL)
-            features = (_pairs(parts[name], rows, pairs_NL) for name in names)
-            features_XP = np.stack([*features, np.ones(gold_X.size)], axis=1)
+        for gold_X, features_XP in kept or _gathered(parts, names, targets_NL, pairs_NL):
             chance_X = 1 / (1 + np.exp(-np.clip(features_XP @ weights_P, -30, 30)))
             gradient_P += features_XP.T @ (chance_X - gold_X)
             hessian_PP += features_XP.T @ (features_XP * (chance_X * (1 - chance_X))[:, None])
@@ -225,6 +231,16 @@ def _logistic(
     # A full step can overshoot if nearly all pairs are certain, hence the limit.
     weights_P = newton(start_P, derivatives, _MOST_ITERATIONS, _TOLERANCE, _MAX_CHANGE)
     return weights_P[:-1], float(weights_P[-1])
+
+
+def _gathered(
+    parts: Parts, names: Sequence[str], targets_NL: Booleans, pairs_NL: Booleans | None
+) -> Iterator[tuple[Booleans, Floats]]:
+    """Yield the gold_X and the features_XP of each block of documents."""
+    for rows in document_blocks(parts):
+        gold_X = _pairs(targets_NL, rows, pairs_NL)
+        features = (_pairs(parts[name], rows, pairs_NL) for name in names)
+        yield gold_X, np.stack([*features, np.ones(gold_X.size)], axis=1)
 
 
 def _pairs(values_NL: NDArray[Any], rows: slice, pairs_NL: Booleans | None) -> NDArray[Any]:
