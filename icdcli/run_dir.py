@@ -75,8 +75,10 @@ class RunDir:
     root: Path
 
     @classmethod
-    def create(cls, project: Path, name: str) -> "RunDir":
+    def create(cls, project: Path, name: str, may_exist: bool = False) -> "RunDir":
         """Create the folder ``name``, or the first of ``name2``, ``name3``, … that is free.
+
+        With `may_exist`, the folder ``name`` is returned if it exists.
 
         Raises:
             ConfigError: If the project folder can't be written.
@@ -92,6 +94,8 @@ class RunDir:
                     raise ConfigError(
                         f"{project}: is a file, but `project` must be a folder"
                     ) from None
+                if may_exist:
+                    return cls(root)
                 number += 1
             except OSError as error:
                 long = error.errno == errno.ENAMETOOLONG

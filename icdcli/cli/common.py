@@ -45,6 +45,20 @@ Port = Annotated[
     int,
     typer.Option(help="Port for communication between GPU processes.", min=1, max=65535),
 ]
+Events = Annotated[
+    Literal["json"] | None,
+    typer.Option(
+        help="Print one line of JSON per event to standard output, everything else to standard "
+        "error."
+    ),
+]
+StopAfter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Save after this time, such as 3h50m or 90min, and exit with 75: start me again.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(

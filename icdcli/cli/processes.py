@@ -15,35 +15,57 @@ import typer
 from icdcli.errors import ConfigError, IcdcodeError
 from icdcli.report.console import Output
 
+AGAIN = 75
+"""EX_TEMPFAIL: the exit code that asks a scheduler to start the same command again."""
+
 
 def in_all_processes(
-    device: str | list[int], port: int, work: Callable[[Output], None], json: bool
+    device: str | list[int],
+    port: int,
+    work: Callable[[Output], None],
+    json: bool,
+    events: bool = False,
+    again: bool = False,
 ) -> None:
     """Run a function in this process or, for several GPUs, in one process per GPU.
 
     Only rank 0 prints. A process that fails prints its own error and ends at once; the others then
     end too.
+
+    Args:
+        device: The device, or the numbers of the GPUs.
+        port: The port at which the processes connect to each other.
+        work: The function.
+        json: Whether standard output is for one JSON object.
+        events: Whether it is for one line of JSON per event.
+        again: Whether a signal that stops the processes leads to the exit code `AGAIN`.
     """
     from icdcli.distributed import watchdog
     from icdcli.distributed.devices import find_device
     from icdcli.distributed.launcher import free_port, launch, must_launch
     from icdcli.distributed.process_group import leave_process_group, one_of_several
+    from icdcli.distributed.signals import STOP_SIGNALS
 
     if must_launch(device):
         find_device(device)  # one message here instead of one per process
         chosen = free_port(port)
         if chosen != port:
-            Output(json).say(f"port {port} is in use; using port {chosen}")
-        raise typer.Exit(launch(sys.argv[1:], len(device), chosen))
+            Output(json, events=events).say(f"port {port} is in use; using port {chosen}")
+        code = launch(sys.argv[1:], len(device), chosen)
+        raise typer.Exit(AGAIN if again and code - 128 in STOP_SIGNALS else code)
     quiet = int(os.environ.get("RANK", "0")) > 0
     if quiet:  # until the process ends
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    output = Output(json, errors_only=quiet)
+    output = Output(json, errors_only=quiet, events=events)
     watchdog.on_lost = lambda text: _print_last_error(output, text)
     try:
         with memory_errors_explained():
             work(output)
     except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, typer.Exit):
+            known = isinstance(error, IcdcodeError)
+            what = str(error) if known else type(error).__name__  # others may have text of notes
+            output.event("failed", {"message": what, "exit_code": getattr(error, "exit_code", 1)})
         if one_of_several():
             _leave_others(error, output)
         raise
@@ -109,22 +131,28 @@ def _is_of_torch(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def ending_at_once(output: Output, message: str) -> Iterator[None]:
-    """End the work at once at Ctrl-C or SIGTERM, with a message."""
+def ending_at_once(output: Output, message: str, again: bool = False) -> Iterator[None]:
+    """End the work at once at a signal, with a message.
+
+    Args:
+        output: The output of the command.
+        message: The message.
+        again: Whether the exit code is `AGAIN`, rather than 128 and the number of the signal.
+    """
+    from icdcli.distributed.signals import STOP_SIGNALS, TIME_IS_UP
+
     caught: list[int] = []
 
     def interrupt(number: int, _: FrameType | None) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
     try:
         yield
     except KeyboardInterrupt:
         output.say(message)
-        raise typer.Exit(128 + caught[0]) from None
+        raise typer.Exit(AGAIN if again or caught[0] == TIME_IS_UP else 128 + caught[0]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,14 +6,27 @@ from typing import Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import DryRun, Json, Overrides, Port, Run, import_visibly
+from icdcli.cli.common import (
+    DryRun,
+    Events,
+    Json,
+    Overrides,
+    Port,
+    Run,
+    StopAfter,
+    import_visibly,
+)
 from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import (
     conclude,
     end_dry_run,
     handlers,
     leave_at_once,
+    on_progress_of,
+    require_one_output,
+    seconds_of,
     show_dry_run,
+    stopping,
     training_view,
 )
 from icdcli.cli.seeds import train_all_seeds
@@ -29,6 +42,8 @@ def resume(
     ] = "last",
     port: Port = 10001,
     dry_run: DryRun = False,
+    stop_after: StopAfter = None,
+    events: Events = None,
     json: Json = False,
 ) -> None:
     """Resume a run from its last checkpoint.
@@ -41,15 +56,22 @@ def resume(
     from icdcli.config.loading import load_config
     from icdcli.training.allowed_changes import allowed_changes
 
+    require_one_output(json, events)
+    seconds = None if stop_after is None else seconds_of(stop_after)
     run = RunDir.open(run_dir)
     words = overrides or []
     config = load_config(run.args, words)
     allowed_changes(load_config(run.args), config)  # one message instead of one per process
     if config.run.seeds:
-        train_all_seeds(config, run, words, json)
+        train_all_seeds(config, run, words, json, events, seconds=seconds)
         return
     device = "cpu" if config.model.is_baseline else config.run.device
-    in_all_processes(device, port, lambda output: _resume(run, words, load, dry_run, output), json)
+
+    def work(output: Output) -> None:
+        with stopping(output, seconds):
+            _resume(run, words, load, dry_run, output)
+
+    in_all_processes(device, port, work, json, events is not None)
 
 
 def _resume(
@@ -72,13 +94,14 @@ def _resume(
         end_dry_run(plan, output)
         output.result(summary)
         return
+    shown = handlers(view, process_group, output)
     result = resume_training(
         run,
         overrides,
         load=load,
-        handlers=handlers(view, process_group),
+        handlers=shown,
         process_group=process_group,
-        on_progress=view.on_progress,
+        on_progress=on_progress_of(shown),
         on_warning=output.warn,
         on_second_signal=leave_at_once,
     )

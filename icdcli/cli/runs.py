@@ -1,17 +1,69 @@
 """Handlers, messages and exit of the commands that train: `train`, `resume` and `demo`."""
 
+import re
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from icdcli.cli.processes import AGAIN, ending_at_once
 from icdcli.config.schema import Config
+from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from icdcli.distributed.process_group import ProcessGroup
+    from icdcli.io.progress import Progress
     from icdcli.report.views.training import TrainingView
     from icdcli.training.events import Handler, TrainingResult
     from icdcli.training.run import TrainingPlan
+
+
+_TIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_SECONDS = (86_400, 3_600, 60, 1)
+
+
+def seconds_of(time: str) -> int:
+    """Return the seconds of ``3h50m``.
+
+    Raises:
+        ConfigError: If it is no time.
+    """
+    found = _TIME.fullmatch(time.replace(" ", ""))
+    numbers = [int(number or 0) for number in found.groups()] if found else [0]
+    seconds = sum(number * each for number, each in zip(numbers, _SECONDS, strict=False))
+    if not seconds:
+        raise ConfigError(
+            f"--stop-after {time}: should be a time of days, hours, minutes and seconds, such as "
+            "3h50m, 90min or 1d."
+        )
+    return seconds
+
+
+def require_one_output(json: bool, events: str | None) -> None:
+    """Raise a `ConfigError` if standard output is asked for twice."""
+    if json and events:
+        raise ConfigError("--json and --events: both are for standard output. Give one of them.")
+
+
+def stopping(
+    output: Output, seconds: int | None, again: bool = False
+) -> AbstractContextManager[None]:
+    """Return a context in which the work ends at a signal before training begins.
+
+    Args:
+        output: The output of the command.
+        seconds: The time after which the system sends a signal; None: never.
+        again: Whether the exit code is `AGAIN` after any signal.
+    """
+    from icdcli.distributed.signals import stop_after
+
+    if seconds is not None:
+        stop_after(seconds)
+    again_too = "Run the same command again." if again else "Nothing was lost."
+    return ending_at_once(output, f"Stopped outside of the training. {again_too}", again)
 
 
 def training_view(output: Output, process_group: "ProcessGroup") -> "TrainingView":
@@ -22,11 +74,31 @@ def training_view(output: Output, process_group: "ProcessGroup") -> "TrainingVie
     return TrainingView(output, memory=lambda: memory_in_use(process_group.device))
 
 
-def handlers(view: "TrainingView", process_group: "ProcessGroup") -> "list[Handler]":
-    """Return the handlers of a run: the view and, in the main process, the writer of plots."""
+def handlers(
+    view: "TrainingView", process_group: "ProcessGroup", output: Output | None = None
+) -> "list[Handler]":
+    """Return the handlers of a run: the view and, in the main process, the writer of plots.
+
+    With an output whose standard output is for events, there is a third that writes them.
+    """
+    from icdcli.report.event_lines import EventLines
     from icdcli.report.plots.run import RunPlots
 
-    return [view, *([RunPlots()] if process_group.is_main else [])]
+    lines = [EventLines(output)] if output is not None and output.events else []
+    return [view, *lines, *([RunPlots()] if process_group.is_main else [])]
+
+
+def on_progress_of(handlers: "Sequence[Handler]") -> "Progress":
+    """Return a function that passes progress on to the handlers that show it."""
+    shown: list[Progress] = [one.on_progress for one in handlers if hasattr(one, "on_progress")]
+
+    def on_progress(
+        stage: str, done: int, total: int, unit: str = "documents", note: str = ""
+    ) -> None:
+        for show in shown:
+            show(stage, done, total, unit, note)
+
+    return on_progress
 
 
 def show_dry_run(plan: "TrainingPlan", output: Output) -> dict[str, Any]:
@@ -48,9 +120,23 @@ def end_dry_run(plan: "TrainingPlan", output: Output) -> None:
 
 
 def conclude(
-    result: "TrainingResult", config: Config, output: Output, process_group: "ProcessGroup"
+    result: "TrainingResult",
+    config: Config,
+    output: Output,
+    process_group: "ProcessGroup",
+    again: bool = False,
 ) -> None:
-    """Print the paths of the results and the next command, and exit if a signal stopped the run."""
+    """Print the paths of the results and the next command, and exit if a signal stopped the run.
+
+    Args:
+        result: The result.
+        config: The configuration of the run.
+        output: The output of the command.
+        process_group: The processes.
+        again: Whether the exit code after a signal is `AGAIN`.
+    """
+    from icdcli.distributed.signals import TIME_IS_UP
+
     run = result.run
     if config.model.is_baseline and not result.finished:
         output.say(f"Stopped before anything was saved. Start over: icdcode train {run.args}")
@@ -68,7 +154,8 @@ def conclude(
     if result.signal is not None:
         # A launcher ends the others when one exits; the main process may still be printing.
         process_group.wait()
-        raise typer.Exit(128 + result.signal)
+        again = again or result.signal == TIME_IS_UP
+        raise typer.Exit(AGAIN if again else 128 + result.signal)
 
 
 def leave_at_once(number: int) -> None:

@@ -40,6 +40,7 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     # checkpoint, for which torch would give them 30 seconds.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TIME_TO_SAVE))
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGUSR1")
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
     try:
         main([*options, *PROGRAM, *arguments])

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM while training: the run stops at the next point at which it can be resumed."""
+"""Signals while training: the run stops at the next point at which it can be resumed.
+
+Ctrl-C (SIGINT) and SIGTERM stop it; so do SIGUSR1, which schedulers send before the end of a job,
+and SIGALRM, with which `stop_after` makes the system end the time of a command.
+"""
 
 import signal
 import threading
@@ -6,11 +10,35 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from icdcli.errors import ConfigError
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM")
+STOP_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""The signals that stop a run; Windows has the first two."""
+TIME_IS_UP = 14
+"""The number of SIGALRM."""
+
+
+def stop_after(seconds: float) -> None:
+    """Let this process receive SIGALRM after some time.
+
+    Raises:
+        ConfigError: If the system has no such timer.
+    """
+    if not hasattr(signal, "setitimer"):
+        raise ConfigError("--stop-after: this system has no timer for it. Leave it out.")
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def reason_of(number: int) -> str:
+    """Return why a signal stopped a run, in words."""
+    if number == TIME_IS_UP:
+        return "interrupted because its time was up"
+    return f"interrupted by {signal.Signals(number).name}"
 
 
 class StopSignals:
-    """A context manager that catches Ctrl-C (SIGINT) and SIGTERM.
+    """A context manager that catches `STOP_SIGNALS`.
 
     It catches nothing outside the main thread, because Python allows no signal handlers there.
 
@@ -33,7 +61,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._catch) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._catch) for number in STOP_SIGNALS}
         return self
 
     def __exit__(

@@ -26,6 +26,7 @@ from queue import Queue
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
+from icdcli.distributed.signals import STOP_SIGNALS
 from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.files import write_json, writing
@@ -54,15 +55,19 @@ class MemberStoppedError(IcdcodeError):
         self.exit_code = exit_code
 
 
-def new_seeds_run(config: Config) -> RunDir:
+def new_seeds_run(config: Config, may_exist: bool = False) -> RunDir:
     """Make the run folder for a configuration with ``seeds``; nothing is trained yet.
+
+    Args:
+        config: The configuration.
+        may_exist: Whether an empty folder of this name is used, rather than a new one.
 
     Raises:
         ConfigError: If the project folder can't be written.
         DataError: If the configuration can't be written.
     """
     require_project(config.run.project)
-    run = RunDir.create(config.run.project, config.run.name)
+    run = RunDir.create(config.run.project, config.run.name, may_exist)
     run.write_config(config)
     return run
 
@@ -247,14 +252,13 @@ def _wait(process: "subprocess.Popen[bytes]", running: _Running) -> int:
 
 @contextmanager
 def _passing_signals_on(running: _Running) -> Iterator[None]:
-    """Pass SIGINT and SIGTERM on to processes, which save a checkpoint and end."""
+    """Pass the signals that stop a run on to processes, which save a checkpoint and end."""
 
     def pass_on(number: int, _: object) -> None:
         for process in [*running]:
             process.send_signal(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -2,8 +2,8 @@
 
 On a terminal, rich draws. In a pipe there are plain lines without color codes and bars. With
 ``json=True``, standard output gets exactly one JSON object and everything else goes to standard
-error. Text from users or data is never read as markup, and its control characters never reach the
-terminal.
+error; with ``events=True``, standard output gets one line of JSON per event. Text from users or
+data is never read as markup, and its control characters never reach the terminal.
 """
 
 import json as json_module
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,21 @@ class Output:
     """The output of a command: messages, tables, progress and the result.
 
     Attributes:
-        json: True if standard output is reserved for one JSON object.
+        json: True if standard output is reserved for JSON.
+        events: True if it gets one line of JSON per event.
         console: The console that messages and tables are printed on.
     """
 
-    def __init__(self, json: bool = False, errors_only: bool = False) -> None:
+    def __init__(self, json: bool = False, errors_only: bool = False, events: bool = False) -> None:
         """Open the output.
 
         Args:
             json: Reserve standard output for one JSON object.
             errors_only: Print nothing but errors, as all but one of several processes do.
+            events: Reserve standard output for one line of JSON per event.
         """
-        self.json = json
+        json = json or events
+        self.json, self.events = json, events
         self._errors_only = errors_only
         self.console = _console(stderr=json)
         self.console.quiet = errors_only
@@ -108,6 +112,7 @@ class Output:
 
     def warn(self, text: object) -> None:
         """Print a warning to standard error."""
+        self.event("warning", {"message": str(text)})
         if not self._errors_only:
             self._alert("warning: ", text, "yellow")
 
@@ -126,7 +131,24 @@ class Output:
         if self._result_given:
             raise RuntimeError("a command gives one result")
         self._result_given = True
+        if self.events:
+            self.event("result", mapping)
+            return
         sys.stdout.write(json_module.dumps(_jsonable(mapping), indent=2, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+    def event(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write an event as a line of JSON to standard output, if ``events`` is set.
+
+        Args:
+            name: The name of the event.
+            values: As `result` takes them.
+        """
+        if not self.events or self._errors_only:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"event": name, "time": now, **_jsonable(values)}
+        sys.stdout.write(json_module.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         sys.stdout.flush()
 
     @contextmanager

@@ -10,7 +10,6 @@ plan.
 Shapes: N documents of the validation split, L labels.
 """
 
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from icdcli.data.batching import Ids, multi_hot
+from icdcli.distributed.signals import reason_of
 from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.reference.scores import summarize_scores
@@ -52,7 +52,7 @@ from icdcli.training.validation import (
 
 
 class StopRequested(Exception):  # noqa: N818  (a request, not an error)
-    """A process of the run received a signal; its name is the message."""
+    """A process of the run received a signal; the message says which."""
 
 
 def train(training: Training) -> Iterator[Event]:
@@ -86,7 +86,7 @@ def train(training: Training) -> Iterator[Event]:
                 check_requests(training)
         stopped = Stopped(reason, state.step, finished=True)
     except StopRequested as request:
-        stopped = Stopped(f"interrupted by {request}", state.step, finished=False)
+        stopped = Stopped(str(request), state.step, finished=False)
     if stopped.finished:
         yield stopped  # nothing is left to save
         return
@@ -375,7 +375,7 @@ def check_requests(training: Training, timer: CheckpointTimer | None = None) -> 
         training.stop_requested(), timer is not None and timer.is_up()
     )
     if number:
-        raise StopRequested(signal.Signals(number).name)
+        raise StopRequested(reason_of(number))
     return bool(time_is_up)
 
 

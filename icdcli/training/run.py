@@ -6,9 +6,8 @@ nothing: handlers show what happens. `plan_training` and `plan_resume` set a run
 """
 
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +22,15 @@ from icdcli.distributed.process_group import (
     join_process_group,
     leave_process_group,
 )
-from icdcli.distributed.signals import StopSignals
+from icdcli.distributed.signals import StopSignals, reason_of
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.progress import Progress
-from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
+from icdcli.run_dir import RunDir, later_rows, require_project
 from icdcli.training.allowed_changes import allowed_changes, require_trainable
 from icdcli.training.baseline import finished_baseline, train_baseline, unused_keys
 from icdcli.training.checkpointing import (
     find_intact_checkpoint,
     kept_checkpoints,
-    make_last,
 )
 from icdcli.training.events import (
     Handler,
@@ -44,7 +42,9 @@ from icdcli.training.events import (
 from icdcli.training.loggers import Trackers
 from icdcli.training.loop import train
 from icdcli.training.recorder import Outcome, closing_at_end, publish_to, recording
+from icdcli.training.setting_up.earlier_run import clear_unstarted
 from icdcli.training.setting_up.final_fit import FinalFit
+from icdcli.training.setting_up.run_folder import locked_run, new_run_folder, return_to_checkpoint
 from icdcli.training.setup import (
     OnWarning,
     find_corpus,
@@ -87,6 +87,7 @@ def run_training(
     on_second_signal: Callable[[int], None] | None = None,
     final_fit: FinalFit | None = None,
     on_scores: OnScores | None = None,
+    start_over: bool = False,
 ) -> TrainingResult:
     """Train a model in a new run folder.
 
@@ -103,6 +104,8 @@ def run_training(
         on_second_signal: See `StopSignals`.
         final_fit: What a run without a validation split starts from.
         on_scores: See `Training`.
+        start_over: Use the folder ``<project>/<name>`` even if a run ended in it before its first
+            checkpoint, as `icdcli.training.setting_up.earlier_run` finds out.
 
     Raises:
         ConfigError: If the model can't be loaded or trained as configured, or the training
@@ -112,9 +115,11 @@ def run_training(
     with closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
         plan = plan_training(config, group, on_progress, on_warning, final_fit)
         config = with_edition(config, plan.corpus)
-        run = _new_run_folder(config, group)
-        with _locked(run, group, on_warning):
+        run = new_run_folder(config, group, start_over)
+        with locked_run(run, group, on_warning):
             if group.is_main:
+                if start_over:
+                    clear_unstarted(run)
                 run.write_config(config)
                 if final_fit is not None:
                     final_fit.write(run.root)
@@ -173,14 +178,16 @@ def resume_training(
     with (
         closing_at_end(handlers) as open_handlers,
         _joined(process_group, config) as group,
-        _locked(run, group, on_warning),
+        locked_run(run, group, on_warning),
     ):
         if config.model.is_baseline:
             return finished_baseline(run, config, load, on_warning or _ignore)
         plan = plan_resume(run, overrides, load, group, on_progress, on_warning)
+        resumed = plan.summary.resumed
         assert plan.training is not None
+        assert resumed is not None
         plan.training.on_scores = on_scores
-        set_aside = _return_to_checkpoint(plan, plan.training, run)
+        set_aside = return_to_checkpoint(resumed, plan.config, plan.training, run)
         titles = plan.corpus.labels.known_titles
         publish_to(Prepared(plan.summary, run.root, config, titles, set_aside), handlers)
         trackers = _trackers(config, run, group, open_handlers, on_warning)
@@ -316,39 +323,6 @@ def _joined(process_group: ProcessGroup | None, config: Config) -> Iterator[Proc
     leave_process_group()
 
 
-def _new_run_folder(config: Config, process_group: ProcessGroup) -> RunDir:
-    """Make the run folder in the main process; return it in all processes."""
-    made = None
-    if process_group.is_main:
-        made = RunDir.create(config.run.project, config.run.name).root
-    root = process_group.broadcast(made)
-    assert isinstance(root, Path)
-    return RunDir(root)
-
-
-def _locked(
-    run: RunDir, process_group: ProcessGroup, on_warning: OnWarning | None
-) -> AbstractContextManager[None]:
-    """Lock the run; of several processes, the main one does it."""
-    return train_alone(run, on_warning or _ignore) if process_group.is_main else nullcontext()
-
-
-def _return_to_checkpoint(plan: TrainingPlan, training: Training, run: RunDir) -> tuple[Path, ...]:
-    """Make the folder what it was at the checkpoint; return the files with the rows set aside."""
-    resumed, group, state = plan.summary.resumed, training.process_group, training.state
-    assert resumed is not None
-    set_aside: list[Path] = []
-    group.wait()  # all processes have read what the main one may now move
-    if group.is_main:
-        # In this order: a run that is killed in between still has no gap in its tables.
-        make_last(run, resumed.checkpoint)
-        set_aside = set_aside_after(run, state.step, state.validated)
-        if resumed.changes:
-            run.change_config(plan.config, resumed.changes)
-    group.wait()
-    return tuple(set_aside)
-
-
 def _trackers(
     config: Config,
     run: RunDir,
@@ -385,7 +359,7 @@ def _fit_baseline(
     except KeyboardInterrupt:
         if not signals.number:
             raise
-        reason = f"interrupted by {signal.Signals(signals.number).name}"
+        reason = reason_of(signals.number)
         return TrainingResult(run, 0, reason, finished=False, signal=signals.number)
     except DataError:
         if not run.results.exists():  # there was nothing to learn from
