@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
+from icdcli.io.tables.parquet import open_parquet
 
 _NEEDED = ("subject_id", "time", "code")
 _TEXT = "text_value"
@@ -60,9 +60,14 @@ def is_meds(path: Path) -> bool:
     """Return whether a Parquet file, or the files of a folder, have events of MEDS."""
     try:
         first = next(iter(meds_files(path)), None)
-        return first is not None and {*_NEEDED, _TEXT} <= set(pq.read_schema(first).names)
+        return first is not None and {*_NEEDED, _TEXT} <= set(_names(first))
     except (OSError, pa.ArrowException):
         return False  # reading it reports the problem
+
+
+def _names(file: Path) -> list[str]:
+    with open_parquet(file) as opened:
+        return list(opened.schema_arrow.names)
 
 
 def meds_files(path: Path) -> list[Path]:
@@ -129,7 +134,8 @@ class MedsEvents:
                         row["code"],
                         row[_TEXT],
                     )
-            number += pq.read_metadata(file).num_rows
+            with open_parquet(file) as opened:
+                number += opened.metadata.num_rows
 
     def _visit(self, row: dict[str, Any]) -> str | None:
         value = row.get(self.visit_column or "")
@@ -142,7 +148,7 @@ class MedsEvents:
         wanted = [*columns, *([self.visit_column] if self.visit_column else [])]
         number = 0
         try:
-            with pq.ParquetFile(file) as opened:
+            with open_parquet(file) as opened:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=wanted):
                     if pa.types.is_dictionary(batch.column("code").type):
                         codes = batch.column("code").dictionary_decode()
@@ -156,7 +162,8 @@ class MedsEvents:
 
 def _schema(file: Path) -> pa.Schema:
     try:
-        return pq.read_schema(file)
+        with open_parquet(file) as opened:
+            return opened.schema_arrow
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: can't be read ({type(error).__name__}).") from None
 

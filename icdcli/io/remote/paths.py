@@ -214,6 +214,18 @@ class RemotePath:
         with suppress(FileNotFoundError):
             yield from (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
 
+    def rglob(self, pattern: str) -> "Iterator[RemotePath]":
+        """Yield the files in and below a folder whose names fit a pattern.
+
+        Raises:
+            OSError: If a folder can't be read.
+        """
+        for path in self.iterdir():
+            if path.is_dir():
+                yield from path.rglob(pattern)
+            elif fnmatchcase(path.name, pattern):
+                yield path
+
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file.
 

@@ -38,6 +38,8 @@ def test_files_and_folders_are_found(memory):
     assert [path.is_dir() for path in folder.iterdir()] == [False, True]
     assert stat.S_ISREG((folder / "a.txt").stat().st_mode)
     assert (folder / "a.txt").stat().st_size == 3
+    assert [path.name for path in folder.rglob("*.txt")] == ["a.txt", "b.txt"]
+    assert [path.name for path in folder.glob("*.txt")] == ["a.txt"]
     assert not (folder / "c.txt").exists() and not (folder / "c.txt").is_dir()
     with pytest.raises(FileNotFoundError, match="no such file"):
         (folder / "c.txt").open()
