@@ -14,7 +14,7 @@ from pydantic import (
     GetCoreSchemaHandler,
 )
 
-from icdcli.config.metric_names import METRICS
+from icdcli.config.metric_names import METRICS, PRINCIPAL_METRICS
 from icdcli.errors import ConfigError, nearest
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path makes one slash of two
@@ -81,9 +81,10 @@ def require_unique(values: list[str]) -> list[str]:
 
 def require_metric(name: str) -> str:
     """Return the name unchanged, and raise ValueError if it is not a metric."""
-    if name not in METRICS:
+    known = METRICS | PRINCIPAL_METRICS
+    if name not in known:
         raise ValueError(
-            f"unknown metric {name!r}{nearest(name, METRICS)}; known: {', '.join(METRICS)}"
+            f"unknown metric {name!r}{nearest(name, known)}; known: {', '.join(known)}"
         )
     return name
 

@@ -59,6 +59,12 @@ METRICS: dict[str, str] = {
     },
 }
 
+PRINCIPAL_METRICS: dict[str, str] = {
+    "principal_accuracy": "share of documents whose most likely principal diagnosis is right",
+    "principal_mrr": "mean of 1 / rank of the right principal diagnosis",
+}
+"""Metrics of models with ``principal: True``; documents without a known one are left out."""
+
 VALIDATION_LOSS = "validation_loss"
 LOWER_IS_BETTER = frozenset({VALIDATION_LOSS, "calibration_error"})
 

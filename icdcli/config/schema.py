@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from icdcli.config.fields import Conflict, Section
+from icdcli.config.metric_names import PRINCIPAL_METRICS
 from icdcli.config.run_section import RunConfig
 from icdcli.data.section import DataConfig
 from icdcli.model.section import ModelConfig
@@ -45,6 +46,10 @@ class Config(BaseModel):
     def conflicts(self) -> Iterator[Conflict]:
         """Yield the values that are valid by themselves but can't be combined."""
         yield from self.data.code_conflicts()
+        for key, names in (("metrics", self.log.metrics), ("monitor", [self.train.monitor])):
+            wanted = [name for name in names if name in PRINCIPAL_METRICS]
+            if wanted and not self.data.principal:
+                yield Conflict(key, f"{wanted[0]} needs principal: True")
         yield from self.data.encounter_conflicts()
         if len(self.run.seeds) == 1:
             yield Conflict("seeds", "needs at least two; for one model, set `seed`")

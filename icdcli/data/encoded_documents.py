@@ -129,6 +129,8 @@ class EncodedDocuments:
         hidden_states: The hidden states of a frozen backbone for all windows, if they are
             precomputed.
         similarities: The similarity of each label's descriptions to all windows, if needed.
+        principal_N: The label of each document's principal diagnosis, below 0 if it is unknown;
+            None: it isn't learned.
     """
 
     tokens: Tokens
@@ -141,6 +143,7 @@ class EncodedDocuments:
     drawn_N: Ids | None = None
     hidden_states: "HiddenStates | JoinedStates | None" = None
     similarities: "DescriptionSimilarity | None" = None
+    principal_N: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of windows that are read."""
@@ -212,6 +215,16 @@ class EncodedDocuments:
         if self.windows is not None:
             places = self.windows.documents_W[places]
         return [self.targets[place] for place in places.tolist()]
+
+    def principals_at(self, positions: Ids) -> NDArray[np.int64] | None:
+        """Return the principal diagnoses of the documents of some windows, if they are learned."""
+        if self.principal_N is None:
+            return None
+        places = self.places(positions)
+        found: NDArray[np.int64] = self.principal_N[
+            places if self.windows is None else self.windows.documents_W[places]
+        ]
+        return found
 
     def places(self, positions: Ids) -> Ids:
         """Return the places of some windows among all windows."""

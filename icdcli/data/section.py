@@ -171,8 +171,8 @@ class DataConfig(Section):
     )
     principal: bool = Field(
         False,
-        description="keep the principal diagnosis of each document: SEQ_NUM 1 in mimic3 and "
-        "mimic4, the first code in a table",
+        description="learn and predict the principal diagnosis: SEQ_NUM 1 in mimic3 and mimic4, "
+        "the first code in a table",
     )
     evidence_path: UserPath | None = Field(
         None, description="mimic3: file or folder of MDACE annotations; null: none"

@@ -26,6 +26,7 @@ from icdcli.evaluation.groups import (
     evaluate_groups,
 )
 from icdcli.evaluation.predictions.ancestors import hierarchical_counts_of
+from icdcli.evaluation.principal.measuring import principal_notes, with_principal
 from icdcli.evaluation.score_split import SplitScores, non_finite_documents, with_missed
 from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Integers
@@ -115,6 +116,8 @@ class Evaluation:
             )
         if self.split == "train":
             found.append("The model was trained on these documents.")
+        if self.scored.principal_N is not None:
+            found += principal_notes(self.scored.principal_N)
         return [*found, *label_space_notes(self)]
 
     @property
@@ -234,6 +237,8 @@ def evaluate_split(
     statistics = statistics_of(
         scores_NL, targets_NL, threshold_L, scored.losses_N, unscored_NL=unscored_L
     )
+    if scored.principal_NL is not None and scored.principal_N is not None:
+        statistics = with_principal(statistics, scored.principal_NL, scored.principal_N)
     kinds, chapters, frequencies = (
         evaluate_groups(scores_NL, targets_NL, threshold_L, labels_of_group, unscored_L)
         for labels_of_group in (

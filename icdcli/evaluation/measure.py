@@ -8,17 +8,22 @@ evaluation uses the tuned fusion and threshold (`icdcli.evaluation.score_split`)
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.config.metric_names import PRINCIPAL_METRICS
 from icdcli.evaluation.fusion_fitting import fit_fusion
+from icdcli.evaluation.principal.fitting import fit_principal
+from icdcli.evaluation.principal.measuring import means_of, principal_values
 from icdcli.evaluation.score_split import with_missed
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.fusion import Fusion, probabilities
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.threshold import Threshold
 
 
@@ -33,6 +38,7 @@ class FusedScores:
         threshold: The score from which a code counts as predicted.
         missed_NU: Gold codes outside of the label space, a column each; None: there are none.
         unscored_NL: Pairs without a score, if no code is outside; None: all have one.
+        principal: The metrics of the principal diagnosis; empty: the model doesn't choose one.
     """
 
     scores_NL: NDArray[np.float32]
@@ -41,9 +47,38 @@ class FusedScores:
     threshold: Threshold
     missed_NU: NDArray[np.bool_] | None = None
     unscored_NL: NDArray[np.bool_] | None = None
+    principal: Mapping[str, float] = field(default_factory=dict)
 
     def metrics(self, names: Sequence[str]) -> dict[str, float]:
         """Return metric name to value, NaN if undefined; see `icdcli.metrics.evaluate`."""
+        own = {name: self.principal.get(name, math.nan) for name in PRINCIPAL_METRICS}
+        others = [name for name in names if name not in own]
+        values = own | (self._metrics(others) if others else {})
+        return {name: values[name] for name in names}
+
+    def with_principal(
+        self,
+        choice: PrincipalChoice,
+        own_NL: NDArray[np.float32],
+        principal_N: NDArray[np.int64],
+        split: str,
+    ) -> tuple["FusedScores", PrincipalChoice]:
+        """Fit the choice of the principal diagnosis on these scores, and measure it.
+
+        Args:
+            choice: The choice before.
+            own_NL: The model's own logits of the principal diagnosis.
+            principal_N: What `icdcli.model.principal.choice.principal_labels` returns.
+            split: The split's name, stored with the weights.
+
+        Returns:
+            The scores with the metrics, and the choice.
+        """
+        choice = fit_principal(choice, self.scores_NL, own_NL, principal_N, split)
+        logits_NL = choice.logits(self.scores_NL, own_NL)
+        return replace(self, principal=means_of(principal_values(logits_NL, principal_N))), choice
+
+    def _metrics(self, names: Sequence[str]) -> dict[str, float]:
         scores_NL, targets_NL, unscored_L = with_missed(
             self.scores_NL, self.targets_NL, self.missed_NU
         )

@@ -4,7 +4,7 @@ Shapes: N documents, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from icdcli.data.corpus.reader import Corpus, Documents
 from icdcli.io.progress import Progress
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.fusion import probabilities
+from icdcli.model.principal.choice import principal_labels
 
 
 def with_missed(
@@ -50,12 +51,16 @@ class SplitScores:
         scores_NL: The probability of each code.
         losses_N: The loss of each document, positives not weighted.
         cut_documents: The number of documents of which the model read only the beginning.
+        principal_NL: The logits of the principal diagnosis; None: the model doesn't choose one.
+        principal_N: Its label in each document, or below 0; None as well.
     """
 
     documents: Documents
     scores_NL: NDArray[np.float32]
     losses_N: NDArray[np.float64]
     cut_documents: int = 0
+    principal_NL: NDArray[np.float32] | None = None
+    principal_N: NDArray[np.int64] | None = None
 
 
 def score_split(
@@ -69,7 +74,14 @@ def score_split(
     """Score the documents of a split; see `icdcli.model.coding_model.CodingModel.score_split`."""
     found = model.score_split(corpus, split, on_progress, only, state_cache_gb)
     scores_NL = probabilities(found.parts, model.fusion)
-    return SplitScores(found.documents, scores_NL, found.losses_N, found.cut_documents)
+    scored = SplitScores(found.documents, scores_NL, found.losses_N, found.cut_documents)
+    if model.principal is None or found.principal_NL is None:
+        return scored
+    return replace(
+        scored,
+        principal_NL=model.principal.logits(scores_NL, found.principal_NL),
+        principal_N=principal_labels(found.documents, corpus.code_index),
+    )
 
 
 def non_finite_documents(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:

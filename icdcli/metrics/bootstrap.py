@@ -83,9 +83,9 @@ def intervals(
     )
     found = {}
     for name, values_R in drawn.items():
-        if name in ("exact_match", "exact_match_edin"):
-            # If no document matches exactly, none does in any resample, and resampling gives no
-            # interval. The share is binomial: Wilson's interval holds for few documents, too.
+        if name in ("exact_match", "exact_match_edin", "principal_accuracy"):
+            # If no document matches, none does in any resample, and resampling gives no interval.
+            # The share is binomial: Wilson's interval holds for few documents, too.
             counted = statistics.means[name][~np.isnan(statistics.means[name])]
             if not len(counted):
                 continue

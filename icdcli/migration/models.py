@@ -72,8 +72,11 @@ def migrated_checkpoint(
 
 def _migrated_tfidf(change: Change) -> Callable[[Path], None]:
     model, relabeling = TfidfModel.load(change.checkpoint), change.relabeling()
+    labels, choice, own = change.plan.labels, model.principal, model.principal_words
     return replace(
         model,
+        principal=None if choice is None else choice.relabeled(relabeling, labels),
+        principal_words=None if own is None else own.relabeled(relabeling),
         words=model.words.relabeled(relabeling),
         labels=change.plan.labels,
         threshold=_relabeled_threshold(model.threshold, relabeling),
@@ -91,6 +94,8 @@ def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Call
     groups = make_optimizer(model.network, change.config.train).param_groups
     names = [named[id(weight)] for group in groups for weight in group["params"]]
     by_label = {f"head.{name}" for name in label_weight_names(model.network.head)}
+    if model.network.principal is not None:
+        by_label |= {f"principal.{name}" for name in label_weight_names(model.network.principal)}
     state = _read_state(change.checkpoint / STATE)
     relabel_model(model, change, relabeling)
     after = relabel_state(state, names, by_label, relabeling)
@@ -118,6 +123,8 @@ def _leave_unseen_out(model: NeuralModel, change: Change) -> None:
         model.lexical = model.lexical.relabeled(replace(same, descriptions=texts), histories)
     model.threshold = _relabeled_threshold(model.threshold, same)
     model.fusion = None if model.fusion is None else replace(model.fusion, unseen=None)
+    if model.principal is not None:
+        model.principal = model.principal.relabeled(same, change.labels)
     model.labels, model.network.unseen = change.labels, 0
 
 
@@ -138,6 +145,8 @@ def relabel_model(model: NeuralModel, change: Change, relabeling: Relabeling) ->
         histories = history_labels(change.plan.labels, change.newer.shape, change.language)
         model.lexical = model.lexical.relabeled(relabeling, histories)
     model.labels = change.plan.labels
+    if model.principal is not None:
+        model.principal = model.principal.relabeled(relabeling, model.labels)
     model.threshold = _relabeled_threshold(model.threshold, relabeling)
     if model.fusion is not None:  # the trees of a second stage know the codes before
         model.fusion = replace(model.fusion, second_stage=None)

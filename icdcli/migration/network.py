@@ -18,13 +18,14 @@ from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.registry import Head, make_head
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import describe_labels
+from icdcli.model.principal.head import PrincipalHead
 
 MOST_LABELS = 2048
 """The labels, the most frequent ones, whose descriptions and weights are compared."""
 
 
-def label_weight_names(head: Head) -> set[str]:
-    """Return the names of the head's weights with a row for each label."""
+def label_weight_names(head: Head | PrincipalHead) -> set[str]:
+    """Return the names of the weights of an output with a row for each label."""
     weights = {id(weight) for weight in head.label_weights()}
     return {name for name, weight in head.named_parameters() if id(weight) in weights}
 
@@ -44,6 +45,24 @@ def relabel_network(model: NeuralModel, relabeling: Relabeling, sources: Descrip
     if network.prior is not None:
         network.prior = _relabeled_prior(network.prior, model, relabeling)
     network.head = head
+    if network.principal is not None:
+        network.principal = _relabeled_principal(network.principal, relabeling)
+
+
+def _relabeled_principal(before: PrincipalHead, relabeling: Relabeling) -> PrincipalHead:
+    """Return the output of the principal diagnosis, whose labels have the weights of their source.
+
+    A label without a source has no output vector, and the bias of a usual label.
+    """
+    after = PrincipalHead(before.query.in_features, len(relabeling))
+    after.to(before.bias_L.device)
+    by_label, weights = label_weight_names(before), dict(after.named_parameters())
+    for name, weight in before.named_parameters():
+        weights[name].copy_(_rows(weight, relabeling) if name in by_label else weight)
+        weights[name].requires_grad_(weight.requires_grad)
+    new_L = torch.from_numpy(~relabeling.sourced_L)
+    after.bias_L[new_L] = before.bias_L.median()
+    return after
 
 
 def _relabeled_head(model: NeuralModel, relabeling: Relabeling) -> Head:

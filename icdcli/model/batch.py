@@ -79,6 +79,8 @@ class Batch:
             precomputed.
         shares_TA: The share of each assertion class in each hidden state of the documents, if it is
             known.
+        principal_B: The label of each document's principal diagnosis, below 0 if it is unknown;
+            None: it isn't learned.
     """
 
     documents: Segments
@@ -88,6 +90,7 @@ class Batch:
     hidden_TD: Tensor | None = None
     similarity_BL: Tensor | None = None
     shares_TA: Tensor | None = None
+    principal_B: Tensor | None = None
 
     @classmethod
     def of(cls, arrays: Padded | Packed) -> "Batch":
@@ -172,7 +175,12 @@ def read_batch(
         read = [documents[row] for row in rows]
         batch = Batch.of(collate(read, documents.special_tokens.pad, padding))
         batch = replace(batch, shares_TA=class_shares(read))
-    batch = replace(batch, similarity_BL=similarity_BL)
+    principal_B = documents.principals_at(rows)
+    batch = replace(
+        batch,
+        similarity_BL=similarity_BL,
+        principal_B=None if principal_B is None else torch.from_numpy(principal_B),
+    )
     targets_BL = torch.from_numpy(multi_hot(documents.targets_at(rows), labels))
     if device.type != "cuda":
         return batch, targets_BL

@@ -21,6 +21,7 @@ from icdcli.errors import DataError
 from icdcli.io.progress import Progress
 from icdcli.lexical.views import Views
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -66,12 +67,15 @@ class NoteScores:
             longer than ``max_len`` and only its beginning counts.
         windows: The windows themselves; None for a note without text, and for a model that doesn't
             use windows.
+        principal_NL: The probability of each code to be the principal diagnosis, 0 for a note
+            without text; None: the model doesn't choose one.
     """
 
     scores_NL: NDArray[np.float32]
     window_counts: list[int]
     read_shares: list[float]
     windows: list[ScoredWindows | None]
+    principal_NL: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class SplitParts:
             are read in several windows: another window may then have the highest logit.
         cut_documents: The number of documents longer than ``max_len``, of which only the beginning
             was read.
+        principal_NL: The model's own logits of the principal diagnosis; None: it has none.
     """
 
     documents: Documents
@@ -100,6 +105,7 @@ class SplitParts:
     prior_weight: np.float32 | None = None
     without_prior_NL: NDArray[np.float32] | None = None
     cut_documents: int = 0
+    principal_NL: NDArray[np.float32] | None = None
 
     def without(self, left_out: str | None) -> dict[str, NDArray[np.float32]]:
         """Return copies of the scores, as if a part weren't there.
@@ -129,6 +135,7 @@ class CodingModel(Protocol):
         fusion: The weights with which its parts make one score; None: it has one part, or they
             aren't fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+        principal: How it chooses the principal diagnosis; None: it doesn't.
     """
 
     labels: Labels
@@ -136,6 +143,7 @@ class CodingModel(Protocol):
     config: ModelConfig
     fusion: Fusion | None
     text_cleaning: str
+    principal: PrincipalChoice | None
 
     @property
     def views(self) -> Views:

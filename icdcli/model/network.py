@@ -26,6 +26,7 @@ from icdcli.model.kernels.layers import FusedLayers, Piece
 from icdcli.model.packing.attention import PackedForm
 from icdcli.model.packing.rotary import RotaryByDocument
 from icdcli.model.precision import autocast_precision, uses_cpu_precision
+from icdcli.model.principal.head import PrincipalHead
 from icdcli.model.section import ModelConfig
 
 
@@ -58,6 +59,7 @@ class CodingNetwork(nn.Module):
         autocast: The precision that the backbone computes in; None: that of its weights.
         state_pooling: The number of neighboring hidden states that the head reads as one.
         prior: Adds the similarity of the codes' descriptions to the logits; None: no prior.
+        principal: Computes the logits of the principal diagnosis; None: there is no such output.
 
     Attributes:
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
@@ -85,11 +87,13 @@ class CodingNetwork(nn.Module):
         autocast: torch.dtype | None = None,
         state_pooling: int = 1,
         prior: DescriptionPrior | None = None,
+        principal: PrincipalHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.prior = prior
+        self.principal = principal
         self.autocast = autocast
         self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
@@ -124,13 +128,16 @@ class CodingNetwork(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, batch: Batch, labels: Tensor | None = None) -> Tensor:
-        """Return logits_BL (float32).
+    def forward(
+        self, batch: Batch, labels: Tensor | None = None, with_principal: bool = False
+    ) -> Tensor:
+        """Return logits_BL (float32), and beside them principal_BL if requested: (B, 2L).
 
         Args:
             batch: The documents.
             labels: The labels to compute the logits of, which the head knows; None: all, also those
                 that it doesn't know.
+            with_principal: Whether to add the logits of the principal diagnosis.
 
         Raises:
             ValueError: If the documents aren't padded as `padding` says, or if there is a prior
@@ -141,15 +148,20 @@ class CodingNetwork(nn.Module):
         assert batch.hidden_TD is not None
         similarity_BL = batch.similarity_BL
         logits_BL = self.head_logits(batch.hidden_TD, batch.documents, labels, batch.shares_TA)
-        if self.prior is None:
-            return self._with_unseen(logits_BL, labels)
-        if similarity_BL is None:
-            raise ValueError(
-                "a network with a description prior needs the similarity of the descriptions to "
-                "the documents"
+        if self.prior is not None:
+            if similarity_BL is None:
+                raise ValueError(
+                    "a network with a description prior needs the similarity of the descriptions "
+                    "to the documents"
+                )
+            logits_BL = logits_BL + self.prior(
+                similarity_BL if labels is None else similarity_BL[:, labels]
             )
-        added_BL: Tensor = self.prior(similarity_BL if labels is None else similarity_BL[:, labels])
-        return self._with_unseen(logits_BL + added_BL, labels)
+        outputs = [self._with_unseen(logits_BL, labels)]
+        if with_principal and self.principal is not None:
+            principal_BL = self.principal(batch.hidden_TD, batch.documents, logits_BL, labels)
+            outputs.append(self._with_unseen(principal_BL, labels))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
     def _with_unseen(self, logits_BL: Tensor, labels: Tensor | None) -> Tensor:
         """Return the logits with those of the labels that the head doesn't know."""
@@ -307,6 +319,7 @@ def build_network(
     labels: int,
     descriptions: Sequence[int] | None = None,
     classes: Sequence[str] = (),
+    principal: bool = False,
 ) -> CodingNetwork:
     """Add a head and a prior to a backbone, on the backbone's device.
 
@@ -316,6 +329,7 @@ def build_network(
         labels: The number of codes.
         descriptions: The number of descriptions of each code, for the prior; None: one each.
         classes: The names of the assertion classes that the head learns about.
+        principal: Whether it has an output for the principal diagnosis.
     """
     settings: Any = backbone.config
     width: int = settings.hidden_size
@@ -329,11 +343,12 @@ def build_network(
     if classes:
         head.learn_classes(classes)
     state_pooling = config.state_pooling if head.averages_neighbors else 1
-    network = CodingNetwork(backbone, head, autocast, state_pooling, prior)
+    own = PrincipalHead(width, labels) if principal else None
+    network = CodingNetwork(backbone, head, autocast, state_pooling, prior, own)
     network.half_states = uses_cpu_precision(config, device)
     if prior is not None and network.half_states:
         prior.precision = torch.bfloat16
-    for part in (network.head, network.prior):
+    for part in (network.head, network.prior, network.principal):
         if part is not None:
             part.to(device)
     return network

@@ -4,7 +4,7 @@ Shapes: N notes or documents, W windows of them, L labels.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, write_labels
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
-from icdcli.data.token_cache import TokenizedText, fingerprint, token_cache, tokenization
+from icdcli.data.token_cache import TokenizedText, token_cache, tokenization
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
@@ -47,11 +47,11 @@ from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
 from icdcli.model.heads.description_prior import DescriptionPrior
-from icdcli.model.inference.computed_names import Wanted, backbone_fingerprint
+from icdcli.model.inference.model_inputs import with_precomputed, with_similarities
 from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
 from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.passes import reads_alone
-from icdcli.model.inference.precompute import description_similarities, states_fit
+from icdcli.model.inference.precompute import states_fit
 from icdcli.model.inference.room import part_scores
 from icdcli.model.inference.scoring import (
     Scored,
@@ -59,9 +59,9 @@ from icdcli.model.inference.scoring import (
     pool_windows,
     score_documents,
 )
-from icdcli.model.inference.shared_states import precompute_splits
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.precision import saved_config
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import CpuPrecision, ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -90,6 +90,7 @@ class NeuralModel:
         base: The base model of the backbone; None: random weights, or an old checkpoint.
         reading: How it reads notes.
         corpus_prior: For a new model of a view, the descriptions of all labels of the corpus.
+        principal: How it chooses the principal diagnosis; None: it doesn't.
     """
 
     network: CodingNetwork
@@ -106,6 +107,7 @@ class NeuralModel:
     base: BaseIdentity | None = None
     reading: NoteReading = UNCHANGED
     corpus_prior: DescriptionPrior | None = None
+    principal: PrincipalChoice | None = None
 
     def __post_init__(self) -> None:
         """Tell the network whether training changes its backbone."""
@@ -178,7 +180,8 @@ class NeuralModel:
 
     def _score(self, notes: ReadNotes, as_logits: bool) -> NoteScores:
         spans = [self.windows(len(note.ids)) for note in notes.tokens]
-        return note_scores(notes, spans, self.window_logits(notes.tokens), self.fusion, as_logits)
+        scored = self._window_scores(notes.tokens)
+        return note_scores(notes, spans, scored, self.fusion, as_logits, self.principal)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""
@@ -194,14 +197,21 @@ class NeuralModel:
         Args:
             notes: All tokens of each note.
         """
+        return self._window_scores(notes).logits_NL
+
+    def _empty(self, documents: EncodedDocuments, descriptions: int | None = None) -> Scored:
+        with_principal = self.principal is not None
+        return Scored.empty(len(documents), len(self.labels), descriptions, with_principal)
+
+    def _window_scores(self, notes: Sequence[TokenizedText]) -> Scored:
         tokens = Tokens.joined([note.ids for note in notes], [note.classes for note in notes])
         encoded = self.encoded(tokens, Documents.unlabeled(len(notes)))
         if self.trained_backbone:
-            encoded = self._with_similarities(encoded)
-        scored = Scored.empty(len(encoded), len(self.labels))
+            encoded = with_similarities(self, encoded)
+        scored = self._empty(encoded)
         for _ in score_documents(self.network, encoded, scored, alone=reads_alone(self.network)):
             pass
-        return scored.logits_NL
+        return scored
 
     def windows(self, tokens: int) -> list[tuple[int, int]]:
         """Return the windows in which a note is read; see `SpecialTokens.windows`."""
@@ -222,14 +232,13 @@ class NeuralModel:
         if only is None and (
             self.trained_backbone or states_fit([encoded], self.network, state_cache_gb)
         ):
-            encoded = self.with_precomputed(corpus, {split: encoded}, state_cache_gb, on_progress)[
-                split
-            ]
+            known = with_precomputed(self, corpus, {split: encoded}, state_cache_gb, on_progress)
+            encoded = known[split]
         elif self.trained_backbone:
-            encoded = self._with_similarities(encoded)
+            encoded = with_similarities(self, encoded)
         elif prior is not None:  # one reading gives the logits and the similarities
             descriptions = len(prior.descriptions_MD)
-        scored = Scored.empty(len(encoded), len(self.labels), descriptions)
+        scored = self._empty(encoded, descriptions)
         for done in score_documents(self.network, encoded, scored):
             if on_progress is not None:
                 on_progress(f"scoring the {split} split", done, len(encoded))
@@ -250,50 +259,8 @@ class NeuralModel:
             weight,
             without_prior_NL,
             encoded.cut_documents,
+            scored.principal_NL,
         )
-
-    def _with_similarities(self, documents: EncodedDocuments) -> EncodedDocuments:
-        """Return a few documents with the similarities of the descriptions that a prior needs."""
-        if (prior := self.network.prior) is None:
-            return documents
-        with self.untrained() as reader:
-            similarities = description_similarities(reader, prior, documents)
-        return replace(documents, similarities=similarities)
-
-    def with_precomputed(
-        self,
-        corpus: Corpus,
-        splits: Mapping[str, EncodedDocuments],
-        gigabytes: float,
-        on_progress: Progress | None = None,
-        new: bool = False,
-    ) -> dict[str, EncodedDocuments]:
-        """Return documents with hidden states and similarities that training doesn't change.
-
-        They are computed once and kept in the corpus folder.
-
-        Args:
-            corpus: The corpus.
-            splits: Split to documents.
-            gigabytes: The most disk space for the hidden states of all splits. If they need more,
-                they are computed in every forward pass instead.
-            on_progress: Receives the progress.
-            new: Whether no training step has changed the backbone.
-
-        Raises:
-            DataError: If the results don't fit on the disk, or if those kept are damaged.
-        """
-        network = self.network
-        states = (new or not self.trained_backbone) and states_fit(
-            splits.values(), network, gigabytes
-        )
-        if not states and network.prior is None:
-            return dict(splits)
-        tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.reading.key
-        with self.untrained(new) as reader:
-            wanted = Wanted(states, network.prior, tokenizer, backbone_fingerprint(reader))
-            prior = self.corpus_prior
-            return precompute_splits(corpus, splits, reader, wanted, prior, on_progress)
 
     @contextmanager
     def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:
@@ -336,6 +303,8 @@ class NeuralModel:
             "classes": self.network.head.classes,
             "unseen": self.network.unseen,
         }
+        if self.principal is not None:
+            settings["principal"] = self.principal.to_json()
         write_settings(folder, FORMAT, settings)
 
     @classmethod
@@ -371,7 +340,11 @@ class NeuralModel:
         saved = load_saved_backbone(folder, settings, config, device, execution.shared)
         described, classes = settings["descriptions"], settings.get("classes", ())
         unseen = settings.get("unseen", 0)
-        network = build_network(config, saved.network, len(labels) - unseen, described, classes)
+        principal = PrincipalChoice.from_json(settings.get("principal"))
+        known = len(labels) - unseen
+        network = build_network(
+            config, saved.network, known, described, classes, principal is not None
+        )
         network.unseen = unseen
         network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
@@ -396,4 +369,5 @@ class NeuralModel:
             settings["text_cleaning"],
             saved.base,
             replace(reading, views=Views.from_json(settings.get("views"))),
+            principal=principal,
         )

@@ -32,6 +32,7 @@ from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.neural_model import NeuralModel
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import (
@@ -113,6 +114,7 @@ def new_model(
     on_warning: Callable[[str], object] = warnings.warn,
     reading: NoteReading = UNCHANGED,
     kept_labels: NDArray[np.int64] | None = None,
+    principal: PrincipalChoice | None = None,
 ) -> NeuralModel:
     """Build a model to train: a pretrained backbone (or a new `tiny`), new adapters and a new head.
 
@@ -129,6 +131,8 @@ def new_model(
         reading: How it reads notes. If it has both views, the head learns about assertion classes.
         kept_labels: Which of the described labels the network has; None: all. The model may have
             more at the end, which training never sees.
+        principal: How the training documents suggest to choose the principal diagnosis, if the
+            model learns it.
 
     Raises:
         ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
@@ -146,7 +150,9 @@ def new_model(
     kept = range(len(descriptions)) if kept_labels is None else kept_labels.tolist()
     counts = [max(len(descriptions[label]), 1) for label in kept] if descriptions else []
     known = len(labels) if kept_labels is None else len(kept_labels)
-    network = build_network(config, backbone, known, counts, classes)
+    network = build_network(config, backbone, known, counts, classes, principal is not None)
+    if principal is not None and network.principal is not None:
+        network.principal.start_from_rates(torch.from_numpy(principal.log_rates_L[:known]))
     network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)
@@ -161,6 +167,7 @@ def new_model(
         chunks,
         base=base,
         reading=reading,
+        principal=principal,
     )
     if descriptions:
         _start_from_descriptions(model, descriptions, kept_labels)

@@ -1,7 +1,8 @@
 """The baseline of ``model: tfidf`` as a `CodingModel`.
 
 Its checkpoint has ``tfidf.npz`` and ``vocabulary.json`` in place of a network's weights and
-tokenizer, and else the same files.
+tokenizer, and else the same files. If it chooses the principal diagnosis, ``principal/`` has the
+same two files for the classifiers of principal diagnoses.
 
 Shapes: N notes or documents, B documents scored together, L labels.
 """
@@ -33,6 +34,7 @@ from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.inference.note_batches import score_batches
 from icdcli.model.inference.scoring import Scored
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from icdcli.lexical.tfidf import Tfidf
 
 FORMAT = 1
+_PRINCIPAL = "principal"
 _DOCUMENTS_AT_ONCE = 256
 
 
@@ -55,6 +58,8 @@ class TfidfModel:
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
         reading: How it reads notes.
         fusion: None: it has one part.
+        principal: How it chooses the principal diagnosis; None: it doesn't.
+        principal_words: Classifiers of the principal diagnosis: texts to its logits; None as well.
     """
 
     words: "Tfidf"
@@ -64,6 +69,8 @@ class TfidfModel:
     text_cleaning: str = "none"
     reading: NoteReading = UNCHANGED
     fusion: Fusion | None = None
+    principal: PrincipalChoice | None = None
+    principal_words: "Tfidf | None" = None
 
     @property
     def views(self) -> Views:
@@ -77,7 +84,10 @@ class TfidfModel:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return logits_BL of texts that are already cleaned."""
-        return self.words.logits([self.reading.read(text).text for text in texts])
+        return self.words.logits(self._read(texts))
+
+    def _read(self, texts: Sequence[str]) -> list[str]:
+        return [self.reading.read(text).text for text in texts]
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes, each complete and in one window; see `CodingModel.score_notes`."""
@@ -94,7 +104,13 @@ class TfidfModel:
     def _score(self, texts: Sequence[str], as_logits: bool) -> NoteScores:
         logits_NL = self.logits(texts)
         scores_NL = logits_NL if as_logits else probabilities({NETWORK: logits_NL}, None)
-        return NoteScores(scores_NL, [1] * len(texts), [1.0] * len(texts), [None] * len(texts))
+        principal_NL = None
+        if self.principal is not None and self.principal_words is not None and not as_logits:
+            own_NL = self.principal_words.logits(self._read(texts))
+            principal_NL = self.principal.probabilities(scores_NL, own_NL)
+        ones = [1] * len(texts)
+        whole = [1.0] * len(texts)
+        return NoteScores(scores_NL, ones, whole, [None] * len(texts), principal_NL)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""
@@ -114,11 +130,15 @@ class TfidfModel:
     ) -> SplitParts:
         """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
-        scored = Scored.empty(len(documents), len(self.labels))
+        chooses = self.principal_words is not None
+        scored = Scored.empty(len(documents), len(self.labels), principal=chooses)
         texts = iter(texts_to_score(corpus, split, only))
         for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
-            logits_BL = self.logits(list(islice(texts, _DOCUMENTS_AT_ONCE)))
+            read = self._read(list(islice(texts, _DOCUMENTS_AT_ONCE)))
+            logits_BL = self.words.logits(read)
             rows = slice(start, start + len(logits_BL))
+            if self.principal_words is not None and scored.principal_NL is not None:
+                scored.principal_NL[rows] = self.principal_words.logits(read)
             scored.logits_NL[rows] = logits_BL
             gold_B = [
                 logits_L[gold].sum(dtype=float)
@@ -129,7 +149,8 @@ class TfidfModel:
             ) / logits_BL.shape[1]
             if on_progress is not None:
                 on_progress(f"scoring the {split} split", rows.stop, len(documents))
-        return SplitParts(documents, {NETWORK: scored.logits_NL}, None, scored.losses_N)
+        parts = {NETWORK: scored.logits_NL}
+        return SplitParts(documents, parts, None, scored.losses_N, principal_NL=scored.principal_NL)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an empty folder, without the manifest."""
@@ -141,6 +162,10 @@ class TfidfModel:
             "text_cleaning": self.text_cleaning,
             "views": asdict(self.views),
         }
+        if self.principal is not None and self.principal_words is not None:
+            settings["principal"] = self.principal.to_json()
+            (folder / _PRINCIPAL).mkdir()
+            self.principal_words.save(folder / _PRINCIPAL)
         write_settings(folder, FORMAT, settings)
 
     @classmethod
@@ -157,6 +182,8 @@ class TfidfModel:
         labels = checkpoint_labels(folder)
         threshold = Threshold.from_json(settings["threshold"])
         words = Tfidf.load(folder, len(labels))
+        principal = PrincipalChoice.from_json(settings.get("principal"))
+        own = None if principal is None else Tfidf.load(folder / _PRINCIPAL, len(labels))
         return cls(
             words,
             labels,
@@ -164,4 +191,6 @@ class TfidfModel:
             threshold,
             settings["text_cleaning"],
             NoteReading(Views.from_json(settings.get("views"))),
+            principal=principal,
+            principal_words=own,
         )

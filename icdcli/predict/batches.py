@@ -65,6 +65,7 @@ class NoteCode(NamedTuple):
         kind: ``diagnosis`` or ``procedure``.
         action: ``accept`` if it can be accepted without review, else ``review``; None: not
             requested.
+        principal: Whether it is the principal diagnosis; None: the model doesn't choose one.
     """
 
     code: str
@@ -77,6 +78,7 @@ class NoteCode(NamedTuple):
     dropped: str | None = None
     kind: str = "diagnosis"
     action: Action | None = None
+    principal: bool | None = None
 
 
 class CodedNote(NamedTuple):
@@ -192,16 +194,20 @@ class NotePredictor:
             ([notes[row].text for row in rows] for rows in batches), ahead=self.find is None
         )
         for rows, found in zip(batches, scored, strict=True):
-            for row, scores_L, count, share, windows in zip(
-                rows,
-                found.scores_NL,
-                found.window_counts,
-                found.read_shares,
-                found.windows,
-                strict=True,
+            chosen = found.principal_NL
+            for place, (row, scores_L, count, share, windows) in enumerate(
+                zip(
+                    rows,
+                    found.scores_NL,
+                    found.window_counts,
+                    found.read_shares,
+                    found.windows,
+                    strict=True,
+                )
             ):
+                principal = None if chosen is None else int(chosen[place].argmax())
                 # No window, and no codes, if cleaning leaves no text.
-                codes = self._codes(scores_L, notes[row], windows) if count else ()
+                codes = self._codes(scores_L, notes[row], windows, principal) if count else ()
                 coded[row] = CodedNote(notes[row].id, count, codes, round(share, 6), self._editions)
                 if on_done is not None and self.find is not None:
                     on_done(len(coded))
@@ -231,8 +237,13 @@ class NotePredictor:
             yield rows
 
     def _codes(
-        self, scores_L: NDArray[np.float32], note: Note, windows: "ScoredWindows | None"
+        self,
+        scores_L: NDArray[np.float32],
+        note: Note,
+        windows: "ScoredWindows | None",
+        principal: int | None,
     ) -> tuple[NoteCode, ...]:
+        """Return the codes to report; the principal diagnosis is always one of them."""
         # torch isn't needed to import this module
         from icdcli.model.coding_model import select_codes
 
@@ -241,6 +252,8 @@ class NotePredictor:
             *(scores_L, self._threshold_L, selection.top, selection.min_score),
             also_predicted=selection.also_predicted,
         )
+        if principal is not None and principal not in labels:
+            labels = sorted([*labels, principal], key=lambda label: -scores_L[label])
         found: Sequence[EvidenceSpans | None] = [None] * len(labels)
         if self.find is not None:
             found = self.find(note.text, labels, windows, note.notes)
@@ -254,6 +267,7 @@ class NotePredictor:
                 spans,
                 self._edition_of.get(known.kinds[label]),
                 kind=known.kinds[label],
+                principal=None if principal is None else label == principal,
             )
             for label, spans in zip(labels, found, strict=True)
         )

@@ -13,6 +13,7 @@ from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.io.remote.paths import is_remote, is_url
 from icdcli.model.ensemble.references import base_states
+from icdcli.model.files.checkpoint_files import peek_settings
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CutNotes, Selection
 from icdcli.predict.checking import NoteChecks
@@ -121,7 +122,9 @@ def output_parts(
     actions = selection.accept_score is not None
     encounters = notes.by_encounter is not None
     tables = None if concepts is None else str(concepts)
-    shape = Shape(format, evidence, checks is not None, resolve, actions, encounters, tables)
+    principal = peek_settings(checkpoint).get("principal") is not None
+    more = (checks is not None, resolve, actions, encounters, principal, tables)
+    shape = Shape(format, evidence, *more)
     model = ModelName(_run_name(checkpoint), manifest)
     if shard is not None:
         return ShardParts(output, made_of, model, shape, shard)

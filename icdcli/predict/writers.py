@@ -10,7 +10,8 @@ characters of the note's text, counted from 0.
 If checks are requested, each line of JSONL has its findings: a list of objects. Tables have them in
 the row of the code to change first: Parquet a list of objects, CSV a text. If codes are removed by
 hard rules, ``dropped`` of a removed code says why. If acceptance is requested, ``action`` of each
-code is ``accept`` or ``review``.
+code is ``accept`` or ``review``. If the model chooses the principal diagnosis, ``principal`` is
+true for one code of each note with text.
 
 If several notes of an encounter are joined, each line of JSONL has ``notes``, where each of them is
 in the text, and each span has the id of its note and the positions in it (``note_id``,
@@ -80,6 +81,7 @@ _FINDINGS = pa.field(
 )
 _DROPPED = pa.field("dropped", pa.string())
 _ACTION = pa.field("action", pa.string())
+_PRINCIPAL = pa.field("principal", pa.bool_())
 # Last, so that the places of all other columns are those of version 0.1.0.
 _EDITION = pa.field("edition", pa.string())
 _GROUP_ROWS = 1 << 16
@@ -92,12 +94,14 @@ def table_format(
     resolve: bool,
     actions: bool = False,
     encounters: bool = False,
+    principal: bool = False,
 ) -> Format:
     """Return one of these formats by the ending of a file's name, which is in `TABLE_FORMATS`."""
     more = [
         *([_FINDINGS] if check else []),
         *([_DROPPED] if resolve else []),
         *([_ACTION] if actions else []),
+        *([_PRINCIPAL] if principal else []),
     ]
     spans = [*_SPANS, *(_PLACES if encounters else ())] if evidence else []
     schema = pa.schema([*_PLAIN, *spans, *more, _EDITION])
@@ -157,7 +161,7 @@ def _code_dict(code: NoteCode) -> dict[str, Any]:
     values = code._asdict()
     spans = values.pop("evidence")
     del values["edition"], values["kind"]  # of the note, and of its edition
-    for name in ("dropped", "action"):
+    for name in ("dropped", "action", "principal"):
         if values[name] is None:
             del values[name]
     return values if spans is None else values | {"evidence": [span.to_json() for span in spans]}

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from icdcli.config.metric_names import METRICS
+from icdcli.config.metric_names import METRICS, PRINCIPAL_METRICS
 from icdcli.data.section import LABEL_SPACES
 from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.editions.records import edition_ids
@@ -121,7 +121,7 @@ def evaluation_page(
         links=section_links(sections),
         about_threshold=escape(_about_threshold(evaluation)),
         of_intervals=_INTERVALS,
-        metrics=metrics_html(evaluation, {"loss": _LOSS} | METRICS),
+        metrics=metrics_html(evaluation, {"loss": _LOSS} | METRICS | PRINCIPAL_METRICS),
         published=_published(evaluation, published) if published else "",
         figures="".join(
             f"<figure>{as_svg(figure, name, _FIGURES[name])}</figure>"

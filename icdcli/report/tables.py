@@ -6,7 +6,7 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from icdcli.config.metric_names import METRICS
+from icdcli.config.metric_names import METRICS, PRINCIPAL_METRICS
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.training.events import Evaluated
 
@@ -32,7 +32,7 @@ def evaluation_table(
     table.add_column("as in")
     for name, value in metrics.items():
         # Definitions end with their source in parentheses.
-        definition = METRICS.get(name, "")
+        definition = (METRICS | PRINCIPAL_METRICS).get(name, "")
         source = definition[definition.rindex("(") + 1 : -1] if definition.endswith(")") else ""
         bounds = interval(name, intervals.get(name))
         table.add_row(one_line(name), number(name, value), bounds, plain(source))

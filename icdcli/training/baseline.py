@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.label_spaces import missed_columns
@@ -22,6 +24,7 @@ from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import NoteReading
 from icdcli.model.new_model import views_of
+from icdcli.model.principal.choice import principal_labels, principal_of
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir
@@ -125,7 +128,34 @@ def fit_baseline(
         raise DataError(f"{corpus.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
     cleaning = config.data.text_cleaning
-    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, reading)
+    model = TfidfModel(words, corpus.labels, config.model, threshold, cleaning, reading)
+    if config.data.principal:
+        _learn_principal(config, model, corpus, on_progress)
+    return model
+
+
+def _learn_principal(
+    config: Config, model: TfidfModel, corpus: Corpus, on_progress: Progress | None
+) -> None:
+    """Fit classifiers of the principal diagnosis to the documents in which it is a label."""
+    from icdcli.lexical.tfidf import Tfidf
+
+    model.principal = principal_of(corpus, learned=False)
+    principal_N = principal_labels(corpus.documents("train"), corpus.code_index)
+    known = principal_N >= 0
+    model.principal_words = Tfidf.fit(
+        (
+            model.reading.read(text).text
+            for text, counts in zip(corpus.texts("train"), known.tolist(), strict=True)
+            if counts
+        ),
+        [np.array([label], np.int32) for label in principal_N[known]],
+        len(corpus.labels),
+        longest=config.model.word_ngrams,
+        seed=config.run.seed,
+        threads=config.data.workers or cores(),
+        on_progress=on_progress,
+    )
 
 
 def validate_baseline(
@@ -155,6 +185,11 @@ def validate_baseline(
         missed_NU=missed_columns(documents),
     )
     model.threshold = fused.threshold
+    if model.principal is not None and scored.principal_NL is not None:
+        principal_N = principal_labels(documents, corpus.code_index)
+        fused, model.principal = fused.with_principal(
+            model.principal, scored.principal_NL, principal_N, "validation"
+        )
     loss = float(scored.losses_N.mean())
     evaluated = only_validation(model, fused, loss, config, began)
     samples = sample_predictions(

@@ -44,6 +44,7 @@ from icdcli.training.schedule import begin_stage, learning_rate, learning_rate_f
 from icdcli.training.state import Training
 from icdcli.training.step_metrics import DivergedError, Meter, require_finite_scores
 from icdcli.training.validation import (
+    choose_principal,
     configured_metrics,
     end_of_epoch,
     sample_predictions,
@@ -260,7 +261,8 @@ def validate(training: Training, meter: Meter) -> Iterator[Event]:
         return
     with training.together():
         yield CheckpointDue(training.state.step)  # an error in the validation then loses nothing
-    scored = Scored.empty(len(training.validation), len(training.model.labels))
+    chooses, labels = training.model.principal is not None, len(training.model.labels)
+    scored = Scored.empty(len(training.validation), labels, principal=chooses)
     for done in score_validation(training, scored):
         yield Evaluating(done, len(training.validation))
         check_requests(training)
@@ -291,6 +293,7 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         before=model.fusion,
     )
     model.fusion, model.threshold = fused.fusion, fused.threshold
+    fused = choose_principal(training, fused, scored)
     measured = configured_metrics(fused, validation_loss, config.monitor, log.metrics)
     value = measured.monitored
     best = state.best_metric

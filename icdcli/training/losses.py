@@ -12,6 +12,7 @@ from icdcli.errors import ConfigError
 from icdcli.model.batch import Batch
 from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import CodingNetwork
+from icdcli.model.principal.head import principal_losses
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 
@@ -25,13 +26,28 @@ def micro_batch_losses(training: Training, batch: Batch, targets_BL: Tensor) -> 
     network, config, learned = training.model.network, training.config, training.learned_labels
     if learned is not None:
         targets_BL = targets_BL[:, learned]
-    logits_BL = network(batch, learned)
-    losses_B = training_losses(logits_BL, targets_BL, config)
+    logits_BL, losses_B = _losses(network, batch, targets_BL, learned, config)
     if not config.rdrop_alpha:
         return losses_B
-    again_BL = network(batch, learned)
-    both_B = (losses_B + training_losses(again_BL, targets_BL, config)) / 2
+    again_BL, again_B = _losses(network, batch, targets_BL, learned, config)
+    both_B = (losses_B + again_B) / 2
     return both_B + config.rdrop_alpha * disagreement(logits_BL, again_BL)
+
+
+def _losses(
+    network: CodingNetwork,
+    batch: Batch,
+    targets_BL: Tensor,
+    learned: Tensor | None,
+    config: TrainConfig,
+) -> tuple[Tensor, Tensor]:
+    """Return logits_BL, and losses_B with that of the principal diagnosis if it is learned."""
+    if batch.principal_B is None:
+        logits_BL: Tensor = network(batch, learned)
+        return logits_BL, training_losses(logits_BL, targets_BL, config)
+    logits_BL, principal_BL = network(batch, learned, with_principal=True).chunk(2, dim=1)
+    losses_B = training_losses(logits_BL, targets_BL, config)
+    return logits_BL, losses_B + principal_losses(principal_BL, batch.principal_B, learned)
 
 
 def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,12 @@ from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
 from icdcli.model.execution import Execution
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
+from icdcli.model.inference.model_inputs import with_precomputed
 from icdcli.model.inference.room import part_scores
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
 from icdcli.model.precision import with_cpu_precision
+from icdcli.model.principal.choice import principal_labels, principal_of
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import run_of
 from icdcli.training.checkpointing import load_state
@@ -149,6 +152,7 @@ def new_training(
         on_warning or warnings.warn,
         reading,
         corpus.kept_labels if isinstance(corpus, CorpusView) else None,
+        principal_of(corpus, learned=True) if config.data.principal else None,
     )
     model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
@@ -236,6 +240,11 @@ def _training(
     splits = {split: corpus.documents(split) for split in known if split != "test"}
     validation = splits.get("validation")
     encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
+    if model.principal is not None:
+        encoded = {
+            split: replace(own, principal_N=principal_labels(splits[split], corpus.code_index))
+            for split, own in encoded.items()
+        }
     encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
@@ -246,7 +255,10 @@ def _training(
     optimizer = make_optimizer(model.network, config.train)
     learned_labels = _labels_in_training(corpus, process_group.device)
     if learned_labels is not None:
-        keep_other_labels(optimizer, model.network.head.label_weights(), learned_labels)
+        by_label = model.network.head.label_weights()
+        if model.network.principal is not None:
+            by_label += model.network.principal.label_weights()
+        keep_other_labels(optimizer, by_label, learned_labels)
     if shards is not None:
         shards.follow(optimizer)
     best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
@@ -328,14 +340,14 @@ def _with_precomputed(
     untrained = fresh or step < config.head_steps
     gigabytes = config.state_cache_gb if config.head_steps or not model.trained_backbone else 0
     if process_group.is_main:
-        model.with_precomputed(corpus, splits, gigabytes, on_progress, untrained)
+        with_precomputed(model, corpus, splits, gigabytes, on_progress, untrained)
     process_group.wait()
-    known = model.with_precomputed(corpus, splits, gigabytes, new=untrained)
+    known = with_precomputed(model, corpus, splits, gigabytes, new=untrained)
     prior, similarities = model.network.prior, known["train"].similarities
     if not fresh or prior is None or similarities is None:
         return known
     prior.start_from_similarities(similarities.cosine_NM)
-    return model.with_precomputed(corpus, splits, gigabytes, new=untrained)
+    return with_precomputed(model, corpus, splits, gigabytes, new=untrained)
 
 
 def summarize(

@@ -73,6 +73,8 @@ def score_validation(training: Training, scored: Scored) -> Iterator[int]:
     # Each process filled in its own rows; the others are zero.
     for start in range(0, len(scored.logits_NL), _DOCUMENTS_PER_TRANSFER):
         group.sum_array(scored.logits_NL[start : start + _DOCUMENTS_PER_TRANSFER])
+        if scored.principal_NL is not None:
+            group.sum_array(scored.principal_NL[start : start + _DOCUMENTS_PER_TRANSFER])
     group.sum_array(scored.losses_N)
 
 
@@ -87,6 +89,17 @@ def _forward_along(training: Training) -> None:
     with torch.no_grad():  # see `score_documents`
         network(inputs.to(device))
     network.train()
+
+
+def choose_principal(training: Training, fused: FusedScores, scored: Scored) -> FusedScores:
+    """Fit the choice of the principal diagnosis, if the model learns it, and add its metrics."""
+    choice, gold_N = training.model.principal, training.validation.principal_N
+    if choice is None or scored.principal_NL is None or gold_N is None:
+        return fused
+    fused, training.model.principal = fused.with_principal(
+        choice, scored.principal_NL, gold_N, _SPLIT
+    )
+    return fused
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from icdcli.model.ensemble.references import MemberReference, write_references
 from icdcli.model.files.checkpoint_files import LABELS
 from icdcli.model.fusion import Fusion, fused_logits, probabilities
 from icdcli.model.inference.kept_states import KeptStates
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -50,6 +51,7 @@ class EnsembleModel:
         text_cleaning: How the training texts of all members were cleaned.
         references: Where each member is, as the checkpoint stores it.
         kept: Hidden states that members which share a backbone have in common.
+        principal: None: an ensemble doesn't choose a principal diagnosis.
     """
 
     members: Sequence[Member]
@@ -61,6 +63,7 @@ class EnsembleModel:
     text_cleaning: str = "none"
     references: Sequence[MemberReference] = ()
     kept: Sequence[KeptStates] = ()
+    principal: PrincipalChoice | None = None
 
     @property
     def views(self) -> Views:

@@ -17,7 +17,8 @@ from icdcli.data.token_cache import TokenizedText
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.coding_model import NoteScores, ScoredWindows
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits, probabilities
-from icdcli.model.inference.scoring import highest_logits
+from icdcli.model.inference.scoring import Scored, highest_logits
+from icdcli.model.principal.choice import PrincipalChoice
 
 Read = TypeVar("Read")
 
@@ -78,35 +79,40 @@ def _scores(
     labels: int,
     score: Callable[[Read], NoteScores],
 ) -> NoteScores:
-    scores_NL = np.zeros((count, labels), np.float32)
+    scores_NL, principal_NL = np.zeros((count, labels), np.float32), None
     counts, shares = [0] * count, [1.0] * count
     windows: list[ScoredWindows | None] = [None] * count
     if notes is not None:
         scored = score(notes)
         scores_NL[rows] = scored.scores_NL
+        if scored.principal_NL is not None:
+            principal_NL = np.zeros_like(scores_NL)
+            principal_NL[rows] = scored.principal_NL
         for place, row in enumerate(rows):
             counts[row], shares[row] = scored.window_counts[place], scored.read_shares[place]
             windows[row] = scored.windows[place]
-    return NoteScores(scores_NL, counts, shares, windows)
+    return NoteScores(scores_NL, counts, shares, windows, principal_NL)
 
 
 def note_scores(
     notes: ReadNotes,
     spans: Sequence[list[tuple[int, int]]],
-    logits_WL: NDArray[np.float32],
+    scored: Scored,
     fusion: Fusion | None,
     as_logits: bool = False,
+    principal: PrincipalChoice | None = None,
 ) -> NoteScores:
     """Return the scores of notes from the logits of their windows.
 
     Args:
         notes: The notes.
         spans: The windows of each note.
-        logits_WL: The logits of all windows, note by note.
+        scored: The logits of all windows, note by note.
         fusion: The weights of logits and lexical scores; None: there are only logits.
         as_logits: Whether the scores are fused logits, not probabilities.
+        principal: How the principal diagnosis is chosen; None: it isn't.
     """
-    read = Windows.of(spans)
+    read, logits_WL = Windows.of(spans), scored.logits_NL
     windows: list[ScoredWindows | None] = [
         ScoredWindows(note.ids, own, logits_WL[first : first + len(own)])
         for note, own, first in zip(notes.tokens, spans, read.firsts_N.tolist(), strict=True)
@@ -116,5 +122,11 @@ def note_scores(
     shares = [
         own[-1][1] / tokens if tokens else 1.0 for own, tokens in zip(spans, sizes, strict=True)
     ]
-    fused = fused_logits if as_logits else probabilities
-    return NoteScores(fused(parts, fusion), [len(own) for own in spans], shares, windows)
+    counts = [len(own) for own in spans]
+    if as_logits:
+        return NoteScores(fused_logits(parts, fusion), counts, shares, windows)
+    scores_NL, principal_NL = probabilities(parts, fusion), None
+    if principal is not None and scored.principal_NL is not None:
+        own_NL = highest_logits(scored.principal_NL, read)
+        principal_NL = principal.probabilities(scores_NL, own_NL)
+    return NoteScores(scores_NL, counts, shares, windows, principal_NL)

@@ -35,19 +35,25 @@ class Scored:
         losses_N: The loss of each document, the mean over the labels; at first of each window.
         cosine_NM: The similarity of each description of the prior to each window, if the network
             computes it; None: not wanted.
+        principal_NL: The logits of the principal diagnosis, as those of the codes; None: the
+            network has no such output.
     """
 
     logits_NL: NDArray[np.float32]
     losses_N: NDArray[np.float64]
     cosine_NM: NDArray[np.float16] | None = None
+    principal_NL: NDArray[np.float32] | None = None
 
     @classmethod
-    def empty(cls, documents: int, labels: int, descriptions: int | None = None) -> "Scored":
+    def empty(
+        cls, documents: int, labels: int, descriptions: int | None = None, principal: bool = False
+    ) -> "Scored":
         """Return space for the results, in memory or in a temporary file."""
         return cls(
             zeros(documents, labels, np.float32),
             np.zeros(documents, np.float64),
             None if descriptions is None else zeros(documents, descriptions, np.float16),
+            zeros(documents, labels, np.float32) if principal else None,
         )
 
 
@@ -121,8 +127,10 @@ def score_documents(
         if into.cosine_NM is not None:
             batch, cosine_BM = network.read(batch)
             into.cosine_NM[rows] = cosine_BM
-        logits_BL = network(batch)
-        losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
+        logits_BL = network(batch, with_principal=into.principal_NL is not None)
+        losses_B = document_losses(
+            logits_BL[:, :labels], targets_BL.to(device, non_blocking=True), pos_weight
+        )
         results.add(rows, logits_BL, losses_B.double())
 
     network.eval()
@@ -155,7 +163,11 @@ class _Results:
         """Store the results that are still to come."""
         if self._coming is not None:
             rows, wait = self._coming
-            self._into.logits_NL[rows], self._into.losses_N[rows] = wait()
+            logits_BL, self._into.losses_N[rows] = wait()
+            labels = self._into.logits_NL.shape[1]
+            self._into.logits_NL[rows] = logits_BL[:, :labels]
+            if self._into.principal_NL is not None:
+                self._into.principal_NL[rows] = logits_BL[:, labels:]
             self._coming = None
 
 
@@ -194,6 +206,8 @@ def pool_windows(scored: Scored, documents: EncodedDocuments, pos_weight: float 
             torch.from_numpy(logits_BL), torch.from_numpy(targets_BL), pos_weight
         )
         pooled.logits_NL[rows], pooled.losses_N[rows] = logits_BL, losses_B.double().numpy()
+    if scored.principal_NL is not None:
+        pooled.principal_NL = highest_logits(scored.principal_NL, windows)
     return pooled
 
 

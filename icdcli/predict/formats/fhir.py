@@ -251,6 +251,8 @@ def _extensions(code: NoteCode, places: Mapping[str, Json]) -> Iterator[Json]:
     yield _value("predicted", code.predicted)
     if code.action is not None:
         yield _value("action", code.action)
+    if code.principal:
+        yield _value("principal", code.principal)
     for span in code.evidence or ():
         yield _span(span, places)
 

@@ -1,7 +1,8 @@
 r"""Codes as HL7 v2.5.1 messages: one ADT^A08 per note, with a DG1 or PR1 segment per code.
 
-The type of a diagnosis is W (working). Scores, thresholds, evidence and the version of the coding
-system have no place in a message, so only predicted codes are in it.
+The type of a diagnosis is W (working). If the model chooses the principal diagnosis, it comes
+first, with the priority 1. Scores, thresholds, evidence and the version of the coding system have
+no place in a message, so only predicted codes and the principal diagnosis are in it.
 """
 
 import hashlib
@@ -43,7 +44,8 @@ def suggestion_message(note: Note, coded: CodedNote, model: ModelName, recorded:
         model: The model.
         recorded: The time, as HL7 writes it.
     """
-    codes = [code for code in coded.codes if code.predicted]
+    codes = [code for code in coded.codes if code.predicted or code.principal]
+    codes.sort(key=lambda code: not code.principal)
     if not codes:
         return []
     id = hashlib.sha256(f"{model.sha256}|{note.id}".encode()).hexdigest()[:_DIGITS]
@@ -63,7 +65,8 @@ def _segments(note: Note, codes: list[NoteCode]) -> Iterator[str]:
     for number, code in enumerate((one for one in codes if one.kind == "diagnosis"), start=1):
         # The last field names the suggestion, and with it the note.
         name = f"{escaped(note.id)}#{escaped(code.code)}^{_PROGRAM}"
-        yield f"DG1|{number}||{_coded(code)}|||W{'|' * 14}{name}|A"
+        priority = "1" if code.principal else ""
+        yield f"DG1|{number}||{_coded(code)}|||W{'|' * 9}{priority}{'|' * 5}{name}|A"
     # The day is required; two quotes say that there is none.
     day = note.day.strftime("%Y%m%d") if note.day is not None else '""'
     for number, code in enumerate((one for one in codes if one.kind == "procedure"), start=1):

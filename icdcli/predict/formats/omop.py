@@ -143,6 +143,7 @@ def _modifiers(code: NoteCode, span: EvidenceSpan | None, begin: int) -> str:
         "threshold": code.threshold,
         "predicted": str(code.predicted).lower(),
         "action": code.action,
+        "principal": "true" if code.principal else None,
     }
     if span is not None:
         end = begin + span.end - span.begin

@@ -42,6 +42,7 @@ class Shape(NamedTuple):
         resolve: Whether codes are removed by hard rules.
         actions: Whether codes are marked for acceptance or for review.
         encounters: Whether several notes of an encounter are joined.
+        principal: Whether the principal diagnosis is marked.
         concepts: The folder with OMOP's tables of concepts.
     """
 
@@ -51,6 +52,7 @@ class Shape(NamedTuple):
     resolve: bool = False
     actions: bool = False
     encounters: bool = False
+    principal: bool = False
     concepts: str | None = None
 
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.config.metric_names import PRINCIPAL_METRICS
 from icdcli.data.section import LABEL_SPACES
 from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import number, one_line, plain
@@ -27,6 +28,7 @@ HEADLINE = (
     *("loss", "f1_micro", "precision_micro", "recall_micro", "f1_macro", "f1_macro_caml"),
     *("aucroc_micro", "aucroc_macro", "aucprc_micro", "aucprc_macro"),
     *("precision_at_8", "recall_at_15", "map", "exact_match", "calibration_error"),
+    *PRINCIPAL_METRICS,
 )
 GROUP_COLUMNS = {
     "labels": "codes",

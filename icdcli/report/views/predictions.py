@@ -140,12 +140,16 @@ def coded_view(note: CodedNote, selection: Selection, one_threshold: bool) -> Re
         table.add_column("threshold", justify="right", no_wrap=True)
     if selection.accept_score is not None:
         table.add_column("action", no_wrap=True)
+    with_principal = any(code.principal for code in note.codes)
+    if with_principal:
+        table.add_column("", no_wrap=True)
     shown = [code for code in note.codes if not (selection.by_threshold and code.dropped)]
     for code in shown:
         cells = [] if selection.by_threshold else ["*" if code.predicted else ""]
         cells += [code.code, code.title or "", f"{code.score:.3f}"]
         cells += [] if one_threshold else [f"{code.threshold:.3f}"]
         cells += [code.action] if code.action else []
+        cells += ["principal" if code.principal else ""] if with_principal else []
         table.add_row(*map(one_line, cells))
     count, predicted = len(shown), sum(code.predicted for code in note.codes)
     counts = counted(count, "code") + ("" if selection.by_threshold else f", {predicted} predicted")

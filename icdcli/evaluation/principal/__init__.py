@@ -1,0 +1,1 @@
+"""Fitting and measuring the choice of the principal diagnosis."""

@@ -1,0 +1,1 @@
+"""The principal diagnosis: one code per document, as an output of its own."""
