@@ -209,7 +209,7 @@ def _about(evaluation: "Evaluation") -> dict[str, object]:
     """Return what the provenance lists: what the evaluation recorded, and its codes."""
     about = {name: value for name, value in evaluation.about.items() if name != "editions"}
     if space := LABEL_SPACES.get(evaluation.label_space):
-        about["label space"] = f"{evaluation.label_space}: {space}"
+        about["label_space"] = f"{evaluation.label_space}: {space}"
     if editions := edition_ids(evaluation.labels.editions):
         about["editions"] = ", ".join(editions)
     return about

@@ -111,7 +111,8 @@ def test_the_label_space_is_named_and_codes_that_are_nowhere_are_left_out(
     labels = replace(evaluation.labels, train_counts=counts)
     for space, codes in (("categories", 11), ("seen", 12)):
         html = page_of(replace(evaluation, labels=labels, about={"label_space": space}))
-        assert f"label space {space}: " in html
+        assert html.count("<dt>label space</dt>") == 1
+        assert f"<dt>label space</dt><dd>{space}: " in html
         found = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.S)
         assert found
         assert len(json.loads(found[1])["rows"]) == codes
