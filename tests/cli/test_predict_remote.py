@@ -69,7 +69,7 @@ def test_the_file_is_that_of_local_notes(icdcode, trained, bucket, notes, tmp_pa
     assert predict(icdcode, trained, notes / given, tmp_path / output).code == 0
     answer = predict(icdcode, trained, f"s3://hospital/in/{given}", f"s3://hospital/out/{output}")
     assert answer.code == 0, answer.err
-    assert f"Written: s3://hospital/out/{output}" in answer.err
+    assert f"Written: s3://hospital/out/{output}" in answer.out
     assert bucket.cat(f"hospital/out/{output}") == (tmp_path / output).read_bytes()
     assert not [path for path in bucket.find("hospital/out") if ".parts" in path]
 
@@ -88,7 +88,7 @@ def test_an_interrupted_call_is_continued(icdcode, trained, bucket, notes, monke
     assert predict(icdcode, trained, *words).code == 130
     assert not bucket.exists("hospital/out/d.jsonl")
     answer = predict(icdcode, trained, *words)
-    assert answer.code == 0 and "Continuing with the parts in s3://hospital" in answer.err
+    assert answer.code == 0 and "Continuing with the parts in s3://hospital" in answer.out
     assert calls == ["n0", "n4", "n8", "n8"]
     assert len(bucket.cat("hospital/out/d.jsonl").splitlines()) == 12
 
