@@ -74,25 +74,6 @@ def test_the_file_is_that_of_local_notes(icdcode, trained, bucket, notes, tmp_pa
     assert not [path for path in bucket.find("hospital/out") if ".parts" in path]
 
 
-def test_an_interrupted_call_is_continued(icdcode, trained, bucket, notes, monkeypatch):
-    predict_block, calls = batches.NotePredictor.predict, []
-
-    def stop(self, block, *more):
-        calls.append(block[0].id)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return predict_block(self, block, *more)
-
-    monkeypatch.setattr(batches.NotePredictor, "predict", stop)
-    words = ("s3://hospital/in/notes.parquet", "s3://hospital/out/d.jsonl")
-    assert predict(icdcode, trained, *words).code == 130
-    assert not bucket.exists("hospital/out/d.jsonl")
-    answer = predict(icdcode, trained, *words)
-    assert answer.code == 0 and "Continuing with the parts in s3://hospital" in answer.out
-    assert calls == ["n0", "n4", "n8", "n8"]
-    assert len(bucket.cat("hospital/out/d.jsonl").splitlines()) == 12
-
-
 def test_what_is_wrong_is_reported_without_keys(refused, trained, bucket, notes):
     good = "s3://hospital/in/notes.csv"
     output = ("--output", "s3://hospital/x.csv")
