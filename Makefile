@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
-SPELLED := icdcli tests docs benchmarks configs docker .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
+SPELLED := icdcli tests docs benchmarks configs docker examples .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
     pyproject.toml
 
 .PHONY: help demo test slow lint fix pages docs oldest newest clean
