@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -134,6 +135,8 @@ def _is_of_torch(error: RuntimeError) -> bool:
 def ending_at_once(output: Output, message: str, again: bool = False) -> Iterator[None]:
     """End the work at once at a signal, with a message.
 
+    It catches nothing outside the main thread, because Python allows no signal handlers there.
+
     Args:
         output: The output of the command.
         message: The message.
@@ -147,7 +150,9 @@ def ending_at_once(output: Output, message: str, again: bool = False) -> Iterato
         caught.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = STOP_SIGNALS if in_main else ()
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     except KeyboardInterrupt:
