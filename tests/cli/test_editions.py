@@ -87,9 +87,9 @@ def test_an_evaluation_names_the_edition(icdcode, train):
     assert editions["diagnosis"]["name"] == "kcd-9"
     folder = run / "evaluation" / "test"
     assert json.loads((folder / "metrics.json").read_text())["editions"] == editions
-    line = f"codes of {edition_ids(editions)[0]}"
-    assert line in (folder / "report.html").read_text(encoding="utf-8")
-    assert line in icdcode("evaluate", run).out
+    [name] = edition_ids(editions)
+    assert name in (folder / "report.html").read_text(encoding="utf-8")
+    assert f"codes of {name}" in icdcode("evaluate", run).out
     shown = icdcode("show-predictions", run, "--json").json
     assert shown["editions"] == editions
     metadata = pq.read_schema(folder / "predictions.parquet").metadata

@@ -32,7 +32,7 @@ def test_checks_are_beside_the_codes(icdcode, trained, tmp_path):
         (("--date-column", "day"), "Add --check or --resolve"),
         (("--check", "--date", "2026-05-01", "--date-column", "day"), "give one of them"),
         (("--check", "--date-column", "gone"), "no column 'gone'"),
-        (("--check", "--date-column", "text"), "days and of something else"),
+        (("--check", "--date-column", "text"), "the columns of texts and of days are both 'text'"),
         (("--check", "--date-column", "day"), "row 2, column 'day'"),
     ],
 )

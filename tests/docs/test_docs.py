@@ -129,7 +129,9 @@ def test_the_configurations_written_out_are_those_they_are_said_to_be(tmp_path: 
     guide.write_text(korean[1], encoding="utf-8")
     assert load_config(guide) == load_config(ROOT / "configs" / "config.yaml")
     page = ROOT / "docs" / "own-notes.md"
-    own.write_text(blocks(page, "yaml")[0].text, encoding="utf-8")
+    texts = [block.text for block in blocks(page, "yaml")]
+    [complete] = [text for text in texts if text.startswith("data_path")]
+    own.write_text(complete, encoding="utf-8")
     guide.write_text(korean[0], encoding="utf-8")
     assert load_config(guide) == load_config(own)
     train = next(

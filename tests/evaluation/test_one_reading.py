@@ -18,7 +18,9 @@ from icdcli.evaluation.run import evaluate_run, open_run
 from icdcli.evaluation.sample import sample_run
 from icdcli.evaluation.threshold_tuning import best_threshold
 from icdcli.explain.evidence import evidence_finder
+from icdcli.model import precision
 from icdcli.model.fusion import NETWORK, PRIOR
+from icdcli.model.inference.model_inputs import with_similarities
 from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
 from icdcli.model.network import CodingNetwork
 from icdcli.predict.run import predict_to_file
@@ -97,9 +99,10 @@ def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
     assert len(seen) == len(texts)  # on a CPU, each note has a pass of its own
 
     monkeypatch.setattr(model.network, "untrained_backbone", False)
-    separately = model._with_similarities
     encode = type(model).encoded
-    monkeypatch.setattr(type(model), "encoded", lambda self, *args: separately(encode(self, *args)))
+    monkeypatch.setattr(
+        type(model), "encoded", lambda self, *args: with_similarities(self, encode(self, *args))
+    )
     np.testing.assert_allclose(model.scores(texts), scores_NL, atol=1e-6)
 
 
@@ -153,8 +156,10 @@ def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, 
     ],
 )
 def test_evaluation_and_prediction_give_the_same_codes(
-    trained, long_notes, tmp_path, kind, reading
+    trained, long_notes, tmp_path, monkeypatch, kind, reading
 ):
+    # Some machines compute bfloat16 slowly, and warn.
+    monkeypatch.setattr(precision, "computes_bfloat16_fast", lambda: True)
     run = trained(kind, long_notes=reading)
     evaluation = evaluate_run(run, "test")
     threshold_L = evaluation.threshold.values_L(len(evaluation.labels))
@@ -238,11 +243,11 @@ def test_each_epoch_trains_on_other_windows_of_long_documents(
     )
     forward, read = CodingNetwork.forward, {0: Counter(), 1: Counter()}
 
-    def noted(self, batch, labels=None):
+    def noted(self, batch, *rest, **more):
         if self.training:
             tokens = Counter(batch.ids.flatten().tolist())
             read[training.state.step // training.steps_per_epoch] += tokens
-        return forward(self, batch, labels)
+        return forward(self, batch, *rest, **more)
 
     monkeypatch.setattr(CodingNetwork, "forward", noted)
     list(train(training))

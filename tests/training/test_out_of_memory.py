@@ -25,10 +25,10 @@ def memory(monkeypatch):
     """Limits the tokens of a forward pass without gradients; returns the function to set it."""
     forward, limit = CodingNetwork.forward, []
 
-    def limited(self, batch, labels=None):
+    def limited(self, batch, *rest, **more):
         if limit and torch.is_inference_mode_enabled() and batch.ids.numel() > limit[-1]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return forward(self, batch, labels)
+        return forward(self, batch, *rest, **more)
 
     monkeypatch.setattr(CodingNetwork, "forward", limited)
     return limit.append

@@ -8,6 +8,7 @@ import pytest
 from icdcli.data.token_cache import TokenizedText
 from icdcli.model.coding_model import NoteScores
 from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
+from icdcli.model.inference.scoring import Scored
 
 BATCHES = [["one", " ", "three"], ["  "], ["four"]]
 
@@ -70,7 +71,8 @@ def test_an_error_of_reading_is_raised_where_the_scores_are_used():
 def test_a_note_has_its_highest_logit_and_the_share_that_is_read():
     tokens = [TokenizedText([1, 2, 3, 4]), TokenizedText([5])]
     logits_WL = np.array([[0, 2], [1, -1], [3, 3]], np.float32)
-    found = note_scores(ReadNotes(tokens, {}), [[(0, 2), (1, 3)], [(0, 1)]], logits_WL, None)
+    scored = Scored(logits_WL, np.zeros(3))
+    found = note_scores(ReadNotes(tokens, {}), [[(0, 2), (1, 3)], [(0, 1)]], scored, None)
     np.testing.assert_allclose(found.scores_NL, 1 / (1 + np.exp(-np.array([[1.0, 2], [3, 3]]))))
     assert found.window_counts == [2, 1]
     assert found.read_shares == [0.75, 1.0]

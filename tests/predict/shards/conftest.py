@@ -1,10 +1,10 @@
 """Notes in many blocks, a function that predicts made-up codes, and calls that write shards."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from icdcli.data.notes.text import Note
+from icdcli.data.notes.text import Note, Origin
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict import batches, resumable_output
 from icdcli.predict.batches import CodedNote, NoteCode
@@ -17,8 +17,10 @@ from icdcli.predict.shards.records import Shard
 MADE_OF = {"another checkpoint": "1", "other notes": "2"}
 MODEL = ModelName("notes", "ab" * 32)
 CM = "icd10cm-2026-04@0123456789ab"
+PCS = "icd10pcs-2026-04@0123456789ab"
 TEXTS = ('Gout, "as his\nfather".', "Fever | cough,\rno asthma", "nothing")
-NOTES = [Note(str(number), TEXTS[number % 3]) for number in range(1, 42)]
+ORIGIN = Origin("text/plain", "00" * 32, patient="7", encounter="9")
+NOTES = [Note(str(number), TEXTS[number % 3], date(2026, 1, 2), ORIGIN) for number in range(1, 42)]
 
 
 def code(notes, reported=lambda done: None):
@@ -28,9 +30,10 @@ def code(notes, reported=lambda done: None):
     codes = (
         NoteCode("M10.9", 'Gout, "primary",\n}, {', 0.75, 0.5, True, spans, CM),
         NoteCode("R05", "Cough", 0.5, 0.25, True, (), CM),
+        NoteCode("0DTJ4ZZ", "Resection", 0.5, 0.25, True, (), PCS, kind="procedure"),
     )
     return [
-        CodedNote(note.id, 1, () if note.text == "nothing" else codes[: int(note.id) % 2 + 1])
+        CodedNote(note.id, 1, () if note.text == "nothing" else codes[: int(note.id) % 4 + 1])
         for note in notes
     ]
 

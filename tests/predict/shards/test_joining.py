@@ -15,6 +15,8 @@ FILES = {
     "parquet": ("codes.parquet",),
     "fhir": ("codes.ndjson",),
     "omop": ("nlp.csv", "nlp.parquet"),
+    "omop-conditions": ("conditions.csv", "conditions.parquet"),
+    "omop-procedures": ("procedures.csv", "procedures.parquet"),
     "dg1": ("codes.hl7",),
     "labelstudio": ("tasks.json",),
     "codiesp": ("codes.tsv",),
