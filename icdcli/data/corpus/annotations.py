@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.sources.admission import SPLITS, Admission, check_span
 from icdcli.errors import DataError
+from icdcli.io.tables.row_writer import ParquetRowWriter
 
 ANNOTATIONS = "evidence.parquet"
 SCHEMA = pa.schema(
@@ -33,7 +34,6 @@ SCHEMA = pa.schema(
         ("group", pa.int32()),
     ]
 )
-_GROUP_ROWS = 65_536
 
 
 class AnnotatedFragment(NamedTuple):
@@ -93,9 +93,7 @@ class AnnotationWriter:
     """Writes the evidence of documents as they stream by; without evidence, it makes no file."""
 
     def __init__(self, path: Path, dropped: Counter[str]) -> None:
-        self._path, self._dropped = path, dropped
-        self._columns: list[list[Any]] = [[] for _ in SCHEMA]
-        self._file: pq.ParquetWriter | None = None
+        self._rows, self._dropped = ParquetRowWriter(path, SCHEMA), dropped
         self._counts: dict[str, Counter[str]] = {}
 
     def pass_on(
@@ -107,15 +105,11 @@ class AnnotationWriter:
             ValueError: If a fragment is outside its text, which the source must have checked.
             OSError: If the file can't be written.
         """
-        try:
+        with self._rows:
             for admission, split in documents:
                 if admission.evidence:
                     self._add(admission, split)
                 yield admission, split
-            self._write()
-        finally:
-            if self._file is not None:
-                self._file.close()
 
     def card(self) -> dict[str, dict[str, int]] | None:
         """Return counts of documents, annotations and fragments per split; None if there's none."""
@@ -136,26 +130,9 @@ class AnnotationWriter:
             return
         for span in kept:
             check_span(span, len(admission.text))
-            for column, value in zip(self._columns, (admission.id, *span), strict=True):
-                column.append(value)
+        self._rows.add((admission.id, *span) for span in kept)
         counts = self._counts.setdefault(split, Counter())
         counts.update({"documents": 1, "annotations": len(kept_groups), "fragments": len(kept)})
-        if len(self._columns[0]) >= _GROUP_ROWS:
-            self._write()
-
-    def _write(self) -> None:
-        if not self._columns[0]:
-            return
-        if self._file is None:
-            self._path.touch(mode=0o600)
-            self._file = pq.ParquetWriter(
-                self._path, SCHEMA, compression="snappy", write_page_checksum=True
-            )
-        arrays = [
-            pa.array(column, kind) for column, kind in zip(self._columns, SCHEMA.types, strict=True)
-        ]
-        self._file.write_table(pa.table(arrays, schema=SCHEMA))
-        self._columns = [[] for _ in SCHEMA]
 
 
 def read_annotations(

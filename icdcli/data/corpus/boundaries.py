@@ -9,7 +9,6 @@ rows in the order of the documents, and of the notes in their texts.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.sources.admission import SPLITS, Admission
 from icdcli.errors import DataError
+from icdcli.io.tables.row_writer import ParquetRowWriter
 
 BOUNDARIES = "boundaries.parquet"
 _SCHEMA = pa.schema(
@@ -30,16 +30,13 @@ _SCHEMA = pa.schema(
         ("end", pa.int64()),
     ]
 )
-_GROUP_ROWS = 65_536
 
 
 class BoundaryWriter:
     """Writes the notes of documents as they stream by; without any, it makes no file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._columns: list[list[Any]] = [[] for _ in _SCHEMA]
-        self._file: pq.ParquetWriter | None = None
+        self._rows = ParquetRowWriter(path, _SCHEMA)
         self._counts: dict[str, list[int]] = {}
 
     def pass_on(
@@ -50,23 +47,15 @@ class BoundaryWriter:
         Raises:
             OSError: If the file can't be written.
         """
-        try:
+        with self._rows:
             for admission, split in documents:
-                for note in admission.notes:
-                    for column, value in zip(self._columns, (admission.id, *note), strict=True):
-                        column.append(value)
                 if number := len(admission.notes):
+                    self._rows.add((admission.id, *note) for note in admission.notes)
                     counts = self._counts.setdefault(split, [0, 0, 0])
                     counts[0] += 1
                     counts[1] += number
                     counts[2] = max(counts[2], number)
-                    if len(self._columns[0]) >= _GROUP_ROWS:
-                        self._write()
                 yield admission, split
-            self._write()
-        finally:
-            if self._file is not None:
-                self._file.close()
 
     def card(self) -> dict[str, dict[str, int]] | None:
         """Return counts of documents and notes, and the most of one, per split; None: no notes."""
@@ -75,21 +64,6 @@ class BoundaryWriter:
             for split in SPLITS
             if split in self._counts
         } or None
-
-    def _write(self) -> None:
-        if not self._columns[0]:
-            return
-        if self._file is None:
-            self._path.touch(mode=0o600)
-            self._file = pq.ParquetWriter(
-                self._path, _SCHEMA, compression="snappy", write_page_checksum=True
-            )
-        arrays = [
-            pa.array(column, kind)
-            for column, kind in zip(self._columns, _SCHEMA.types, strict=True)
-        ]
-        self._file.write_table(pa.table(arrays, schema=_SCHEMA))
-        self._columns = [[] for _ in _SCHEMA]
 
 
 def read_boundaries(folder: Path, ids: Sequence[str]) -> list[tuple[NoteBoundary, ...]]:

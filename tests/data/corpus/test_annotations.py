@@ -12,6 +12,7 @@ from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.tables import row_writer
 
 
 def span(code, begin, end, **group):
@@ -86,7 +87,7 @@ def test_the_file_is_private_and_as_the_contract_says(tmp_path):
 
 
 def test_a_file_of_many_parts_reads_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(evidence, "_GROUP_ROWS", 2)
+    monkeypatch.setattr(row_writer, "_GROUP_ROWS", 2)
     folder = prepared(tmp_path).folder
     assert pq.read_metadata(folder / "evidence.parquet").num_row_groups == 2
     assert open_corpus(folder).evidence("train").starts.tolist() == [0, 3, 4]
