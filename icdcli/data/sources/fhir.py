@@ -5,58 +5,35 @@ codes as `icdcli.data.sources.exchange.fhir_codes` does. Notes and codes belong 
 name the same encounter; if no note or no code names one, if they name the same patient.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
+from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.encounters.joining import NoteAbout
 from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.formats.resources import is_fhir, read_resources
 from icdcli.data.notes.fhir_notes import FhirNotes
-from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.admission import Admission
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
+from icdcli.data.sources.exchange.exchanged import Exchanged, register_exchanged
 from icdcli.data.sources.exchange.fhir_codes import FhirCodes
 from icdcli.data.sources.exchange.named_codes import (
     NamedCodes,
-    american_system,
     files_in,
     note_choices,
     with_progress,
 )
-from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.data.sources.registry import Match
 from icdcli.errors import DataError
-from icdcli.icd.codes import System
-from icdcli.io.csv_reader import Reading
 from icdcli.io.raw_tables import list_folder
 
 
-@dataclass(frozen=True)
-class FhirSource:
-    """The file or folder.
-
-    Attributes:
-        path: The file or folder.
-        system: The coding system whose codes are read.
-        reading: Collects the counts of what is dropped.
-        note_types: The types of the notes to read; None: all.
-    """
-
-    path: Path
-    system: System = "icd10"
-    reading: Reading = field(default_factory=Reading)
-    note_types: Sequence[str] | None = None
+class FhirSource(Exchanged):
+    """The file or folder; see `Exchanged`."""
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
         return files_in(self.path, is_fhir)
-
-    @property
-    def titles(self) -> dict[Code, str]:
-        """Return nothing: titles are those of the editions."""
-        return {}
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
@@ -131,34 +108,15 @@ class FhirSource:
         note_choices(self.reading, self.files(), remarks)
 
 
-_PROTOCOLS = (PATIENT,)
-
-
 def _recognizes(path: Path) -> Match:
     files = sorted(list_folder(path)) if path.is_dir() else [path]
     return Match.CERTAIN if any(map(is_fhir, files)) else Match.NONE
 
 
-def _open(config: DataConfig, reading: Reading) -> ChosenSource:
-    protocol = choose_protocol("fhir", _PROTOCOLS, config.protocol)
-    system = american_system(config.code_system, "fhir")
-    options: dict[str, Any] = {"code_system": system}
-    if config.note_types is not None:
-        options["note_types"] = config.note_types
-    return ChosenSource(
-        "fhir", FhirSource(config.path, system, reading, config.note_types), protocol, options
-    )
-
-
-register(
-    SourceType(
-        name="fhir",
-        looks_like="FHIR resources (documents, and Condition, Procedure, Claim or Encounter), as "
-        ".ndjson or .json, or a folder of them",
-        protocols=_PROTOCOLS,
-        recognizes=_recognizes,
-        open=_open,
-        is_file=None,
-        own_options=("note_types",),
-    )
+register_exchanged(
+    "fhir",
+    "FHIR resources (documents, and Condition, Procedure, Claim or Encounter), as "
+    ".ndjson or .json, or a folder of them",
+    _recognizes,
+    FhirSource,
 )

@@ -6,11 +6,9 @@ note without one has only the codes of its own message.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
+from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.encounters.joining import NoteAbout
 from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.formats.hl7 import (
@@ -22,20 +20,17 @@ from icdcli.data.formats.hl7 import (
     read_messages,
 )
 from icdcli.data.notes.hl7_notes import Hl7Notes
-from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
+from icdcli.data.sources.exchange.exchanged import Exchanged, register_exchanged
 from icdcli.data.sources.exchange.named_codes import (
     NamedCodes,
-    american_system,
     files_in,
     note_choices,
     with_progress,
 )
-from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.data.sources.registry import Match
 from icdcli.errors import DataError
-from icdcli.icd.codes import System
-from icdcli.io.csv_reader import Reading
 from icdcli.io.raw_tables import list_folder
 
 _SEGMENTS = {"DG1": "diagnosis", "PR1": "procedure"}
@@ -44,30 +39,12 @@ _PRELIMINARY = ("A", "W")  # admitting and working diagnoses
 _DELETED = "D"
 
 
-@dataclass(frozen=True)
-class Hl7Source:
-    """The file or folder.
-
-    Attributes:
-        path: The file or folder.
-        system: The coding system whose codes are read.
-        reading: Collects the counts of what is dropped.
-        note_types: The types of the notes to read; None: all.
-    """
-
-    path: Path
-    system: System = "icd10"
-    reading: Reading = field(default_factory=Reading)
-    note_types: Sequence[str] | None = None
+class Hl7Source(Exchanged):
+    """The file or folder; see `Exchanged`."""
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
         return files_in(self.path, is_hl7)
-
-    @property
-    def titles(self) -> dict[Code, str]:
-        """Return nothing: titles are those of the editions."""
-        return {}
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
@@ -154,9 +131,6 @@ def _visit(message: Hl7Message) -> str | None:
     return number[0].strip() or None
 
 
-_PROTOCOLS = (PATIENT,)
-
-
 def _recognizes(path: Path) -> Match:
     if not path.is_dir():
         return Match.CERTAIN if is_hl7(path) else Match.NONE
@@ -164,26 +138,9 @@ def _recognizes(path: Path) -> Match:
     return Match.CERTAIN if any(there) else Match.NONE
 
 
-def _open(config: DataConfig, reading: Reading) -> ChosenSource:
-    protocol = choose_protocol("hl7", _PROTOCOLS, config.protocol)
-    system = american_system(config.code_system, "hl7")
-    options: dict[str, Any] = {"code_system": system}
-    if config.note_types is not None:
-        options["note_types"] = config.note_types
-    return ChosenSource(
-        "hl7", Hl7Source(config.path, system, reading, config.note_types), protocol, options
-    )
-
-
-register(
-    SourceType(
-        name="hl7",
-        looks_like="HL7 v2 messages with notes (MDM, ORU) and codes (DG1, PR1), as .hl7 or a "
-        "folder of them",
-        protocols=_PROTOCOLS,
-        recognizes=_recognizes,
-        open=_open,
-        is_file=None,
-        own_options=("note_types",),
-    )
+register_exchanged(
+    "hl7",
+    "HL7 v2 messages with notes (MDM, ORU) and codes (DG1, PR1), as .hl7 or a folder of them",
+    _recognizes,
+    Hl7Source,
 )

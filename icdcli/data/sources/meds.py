@@ -3,41 +3,27 @@
 See `icdcli.data.formats.meds` for which events are notes and codes.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
+from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.encounters.joining import NoteAbout
 from icdcli.data.formats.meds import MedsEvents, is_meds
-from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.admission import Admission
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
-from icdcli.data.sources.exchange.named_codes import NamedCodes, american_system, with_progress
-from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.data.sources.exchange.exchanged import Exchanged, register_exchanged
+from icdcli.data.sources.exchange.named_codes import NamedCodes, with_progress
+from icdcli.data.sources.registry import Match
 from icdcli.errors import DataError
-from icdcli.icd.codes import System
-from icdcli.io.csv_reader import Reading
 
 
-@dataclass(frozen=True)
-class MedsSource:
-    """The file or folder.
+class MedsSource(Exchanged):
+    """The file or folder; see `Exchanged`.
 
-    Attributes:
-        path: The file or folder.
-        system: The coding system whose codes are read.
-        reading: Collects the counts of what is dropped.
-        note_types: The codes of events that are notes, or their first parts; None: those whose
-            first part has the word note, report or summary.
+    Its ``note_types`` are the codes of events that are notes, or their first parts; None: those
+    whose first part has the word note, report or summary.
     """
-
-    path: Path
-    system: System = "icd10"
-    reading: Reading = field(default_factory=Reading)
-    note_types: Sequence[str] | None = None
 
     @cached_property
     def events(self) -> MedsEvents:
@@ -47,11 +33,6 @@ class MedsSource:
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
         return self.events.files
-
-    @property
-    def titles(self) -> dict[Code, str]:
-        """Return nothing: titles are those of the editions."""
-        return {}
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
@@ -97,32 +78,13 @@ class MedsSource:
             )
 
 
-_PROTOCOLS = (PATIENT,)
-
-
 def _recognizes(path: Path) -> Match:
     return Match.CERTAIN if is_meds(path) else Match.NONE
 
 
-def _open(config: DataConfig, reading: Reading) -> ChosenSource:
-    protocol = choose_protocol("meds", _PROTOCOLS, config.protocol)
-    system = american_system(config.code_system, "meds")
-    options: dict[str, Any] = {"code_system": system}
-    if config.note_types is not None:
-        options["note_types"] = config.note_types
-    source = MedsSource(config.path, system, reading, config.note_types)
-    return ChosenSource("meds", source, protocol, options)
-
-
-register(
-    SourceType(
-        name="meds",
-        looks_like="events of MEDS with text_value and codes of the ICD, as .parquet or a folder "
-        "with data/",
-        protocols=_PROTOCOLS,
-        recognizes=_recognizes,
-        open=_open,
-        is_file=None,
-        own_options=("note_types",),
-    )
+register_exchanged(
+    "meds",
+    "events of MEDS with text_value and codes of the ICD, as .parquet or a folder with data/",
+    _recognizes,
+    MedsSource,
 )
