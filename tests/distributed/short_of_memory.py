@@ -14,10 +14,10 @@ from icdcli.model.network import CodingNetwork
 limit, forward = int(sys.argv.pop(1)), CodingNetwork.forward
 
 
-def limited(self, batch, labels=None):
+def limited(self, batch, *rest, **more):
     if not torch.is_grad_enabled() and batch.ids.numel() > limit:
         raise torch.OutOfMemoryError("CUDA out of memory")
-    return forward(self, batch, labels)
+    return forward(self, batch, *rest, **more)
 
 
 if os.environ["RANK"] == "1":
