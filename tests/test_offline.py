@@ -1,4 +1,4 @@
-"""Offline, nothing but this computer is reached, whoever asks; see also ``cli/test_offline.py``."""
+"""Offline, no part of a program connects to another computer; see also ``cli/test_offline.py``."""
 
 import os
 import subprocess

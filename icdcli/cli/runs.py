@@ -43,7 +43,7 @@ def seconds_of(time: str) -> int:
 
 
 def require_one_output(json: bool, events: str | None) -> None:
-    """Raise a `ConfigError` if standard output is asked for twice."""
+    """Raise a `ConfigError` if two options need standard output."""
     if json and events:
         raise ConfigError("--json and --events: both are for standard output. Give one of them.")
 
