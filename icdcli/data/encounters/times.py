@@ -68,14 +68,21 @@ def read_time(value: Any, counted_from: date | None = None) -> datetime | None:
         )
         time = datetime(year, month, day, hour, minute, second)
         return _in_utc(time, parts["zone"])
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError(f"has {shown(text)}, and there is no such time. {_HOW}") from None
 
 
 def _in_utc(time: datetime, zone: str | None = None) -> datetime:
-    """Return a time without a zone: as it is, or in UTC if it has one."""
-    if zone is not None and zone[0] in "+-":
-        digits = zone[1:].replace(":", "").ljust(4, "0")
-        offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-        return time - offset if zone[0] == "+" else time + offset
-    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    """Return a time without a zone: as it is, or in UTC if it has one.
+
+    Raises:
+        ValueError: If it is before the year 1 or after 9999 in UTC, as a "no date" of programs.
+    """
+    try:
+        if zone is not None and zone[0] in "+-":
+            digits = zone[1:].replace(":", "").ljust(4, "0")
+            offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+            return time - offset if zone[0] == "+" else time + offset
+        return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError(f"has a time before the year 1 or after 9999 in UTC. {_HOW}") from None

@@ -37,6 +37,8 @@ def test_the_numbers_of_a_workbook_count_days():
 
 @pytest.mark.parametrize("written", [
     "31.05.2026", "2026-13-01", "2026-05-31 25:00", "yesterday", True, ["2026"], 12, "0000-01-01",
+    "0001-01-01T00:00:00+09:00", "00010101000000+0900", "9999-12-31T23:59:59-05:00",
+    datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9))),
 ])  # fmt: skip
 def test_what_could_be_read_in_two_ways_is_refused(written):
     with pytest.raises(ValueError, match="Write times as 2026-05-31 08:00"):

@@ -180,6 +180,13 @@ def test_documents_of_one_fhir_encounter(tmp_path):
     )
 
 
+def test_no_date_of_programs_is_a_missing_time(tmp_path):
+    path = tmp_path / "notes.ndjson"
+    path.write_text(fhir("1", "Gout.", "0001-01-01T00:00:00+09:00"))
+    (only,), _ = read(path, by=ByEncounter())
+    assert only.notes[0].time is None and only.text == "Gout."
+
+
 OMOP = "note_id,person_id,note_date,note_class_concept_id,note_text,visit_occurrence_id\n"
 OMOP_ROWS = """\
 2,7,2026-05-31,5,"Pneumonia.",20
