@@ -200,10 +200,9 @@ class RemotePath:
         system, name = self.system
         with storage_errors():
             found = system.ls(name, detail=False, refresh=True)
-        names = (PurePosixPath(str(one)).name for one in found)
-        own = PurePosixPath(name).name
-        # An empty object that stands for the folder has the folder's name.
-        yield from (self / one for one in sorted(set(names)) if one and f"{name}/{own}" != one)
+        # An empty object that stands for the folder, as web consoles make it, has its name.
+        inside = {str(one).strip("/") for one in found} - {name.strip("/")}
+        yield from (self / one for one in sorted({PurePosixPath(one).name for one in inside}))
 
     def glob(self, pattern: str) -> "Iterator[RemotePath]":
         """Yield the files and folders in a folder whose names fit a pattern.

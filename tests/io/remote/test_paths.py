@@ -45,6 +45,17 @@ def test_files_and_folders_are_found(memory):
         (folder / "c.txt").open()
 
 
+def test_the_marker_of_a_folder_is_not_in_it(memory, monkeypatch):
+    """An object store lists an empty object of the folder's name, which its console made."""
+    names = ["/bucket/notes/", "/bucket/notes/a.txt", "/bucket/notes/deep/"]
+    monkeypatch.setattr(type(memory), "ls", lambda *_, **__: names)
+    for name in ("memory://bucket/notes", "memory://bucket/notes/"):
+        assert [path.name for path in any_path(name).iterdir()] == ["a.txt", "deep"]
+    names.append("/bucket/notes/notes")  # a file in it with its name
+    folder = any_path("memory://bucket/notes")
+    assert [path.name for path in folder.iterdir()] == ["a.txt", "deep", "notes"]
+
+
 def test_a_file_is_read_from_any_place(memory):
     memory.pipe("/bucket/a.bin", bytes(range(256)) * 64)
     with any_path("memory://bucket/a.bin").open("rb") as file:
