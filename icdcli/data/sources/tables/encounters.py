@@ -91,17 +91,18 @@ class EncounterRows:
                 elif encounter is None:
                     self.reading.drop("rows without an encounter's id", 1)
                 else:
-                    found = self._row(row, encounter, number)
-                    codes.add(encounter, found)
-                    self._add_note(aside, types, row, encounter, number, bool(found))
+                    has_codes = self._add_facts(row, encounter, number, codes)
+                    self._add_note(aside, types, row, encounter, number, has_codes)
             aside.finish()
             if "note_type_column" in self.cells.columns.names:
                 column = self.cells.columns.name("note_type_column")
                 types.require_known(f"{self.cells.path}, column {column}")
             yield from self._joined(aside, codes)
 
-    def _row(self, row: Mapping[str, Any], encounter: str, number: int) -> frozenset[Code]:
-        """Note what a row says of its encounter, and return the row's codes."""
+    def _add_facts(
+        self, row: Mapping[str, Any], encounter: str, number: int, codes: AdmissionCodes
+    ) -> bool:
+        """Add what a row says of its encounter, and return whether the row has codes."""
         facts = self._facts.setdefault(encounter, _Facts(number))
         subject = self.cells.name(row, "subject_column", number)
         if None not in (subject, facts.subject) and subject != facts.subject:
@@ -125,12 +126,14 @@ class EncounterRows:
         day = self.cells.day(row, number)
         if day is not None and (facts.day is None or day > facts.day):
             facts.day = day
-        codes = self.codes_of(row, number)
-        if codes:
-            digest = xxh3_64_intdigest("\n".join(sorted(map(str, codes))).encode())
+        found = self.codes_of(row, number)
+        if found:
+            digest = xxh3_64_intdigest("\n".join(sorted(map(str, found))).encode())
+            if digest != facts.codes:  # mostly all rows of an encounter have the same codes
+                codes.add(encounter, found)
             facts.differ = facts.differ or facts.codes not in (0, digest)
             facts.codes = facts.codes or digest
-        return codes
+        return bool(found)
 
     def _add_note(
         self,

@@ -8,6 +8,7 @@ from icdcli.data.benchmarks.protocols import PATIENT, SPLIT_COLUMN
 from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import AnnotatedSpan
+from icdcli.data.sources.admission_join import AdmissionCodes
 from icdcli.data.sources.registry import choose_source
 from icdcli.data.sources.table import TableSource
 from icdcli.errors import ConfigError, DataError
@@ -110,6 +111,21 @@ def test_rows_of_one_note_and_several_codes_are_one_note(tmp_path, ids):
         assert reading.choices["codes"] == (
             "1 of 2 encounters have rows with different codes: the codes of all rows count"
         )
+
+
+def test_codes_that_all_rows_repeat_are_kept_once(tmp_path, monkeypatch):
+    added, add = [], AdmissionCodes.add
+
+    def count(self, admission, codes):
+        added.append(admission)
+        add(self, admission, codes)
+
+    monkeypatch.setattr(AdmissionCodes, "add", count)
+    rows = [changed(ROWS[0], id=f"n{n}") for n in range(50)]
+    more = [changed(ROWS[0], id="n50", codes="E11.9"), ROWS[1]]
+    found, _ = read(write(tmp_path / "t.csv", rows + more))
+    assert added == ["e1", "e1", "e2"]
+    assert codes_of(found["e1"]) == {"J18.9", "I10", "E11.9"}
 
 
 def test_codes_may_be_in_rows_without_a_note(tmp_path):
