@@ -80,9 +80,9 @@ class FhirSource(Exchanged):
         types = NoteTypes(self.note_types)
         version: tuple[str, Path] | None = None
         for path in self.files():
-            notes = FhirNotes(path)
+            notes, read = FhirNotes(path), False
             for note in notes:
-                origin = note.origin
+                read, origin = True, note.origin
                 assert origin is not None, "a note of FHIR has an origin"
                 if (first := files.setdefault(note.id, path)) != path:
                     raise DataError(
@@ -102,7 +102,7 @@ class FhirSource(Exchanged):
                     continue
                 about = NoteAbout(note.id, note.type, note.time)
                 yield patient or "", key or "", about, note.text.encode()
-            remarks += notes.remarks if path in files.values() else []
+            remarks += notes.remarks if read else []
             self.reading.choices |= {f"pages of {path.name}": one for one in notes.left_out}
         types.require_known(str(self.path))
         note_choices(self.reading, self.files(), remarks)
