@@ -33,7 +33,7 @@ from icdcli.data.sources.admission_join import (
     is_blank,
     join_admissions,
 )
-from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
+from icdcli.data.sources.admission_notes import RawNoteColumns, RawNotes, refuse_note_types
 from icdcli.data.sources.caml_codes import CamlCodes, procedure_as_caml, with_spelled_evidence
 from icdcli.data.sources.long_format.principals import read_principals, with_principals
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
@@ -172,12 +172,10 @@ class Mimic3Source:
     def _notes(self, description: str | None) -> Iterator[AdmissionNote]:
         """Yield the protocol's notes."""
         table, any_note = self.tables["NOTEEVENTS"], False
-        types = NoteTypes(self.note_types)
+        notes = RawNotes(self.reading, NoteTypes(self.note_types))
         # Annotations name notes by their ROW_ID, which must then be there.
         there = [*read_header(table), *(["ROW_ID"] if self.mdace else [])]
-        about = RawNoteColumns(
-            self.reading, there, "ROW_ID", "CATEGORY", ("CHARTTIME", "CHARTDATE")
-        )
+        about = RawNoteColumns(notes, there, "ROW_ID", "CATEGORY", ("CHARTTIME", "CHARTDATE"))
         columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", *about.columns, "TEXT")
         where = {"CATEGORY": CATEGORY} if self.note_types is None else {}
         for chunk in self.reading.notes(table, columns, where):
@@ -186,12 +184,12 @@ class Mimic3Source:
                     self.reading.dropped[
                         f"discharge notes whose DESCRIPTION isn't {description}"
                     ] += 1
-                elif (note := about.read(values, types)) is not None:
+                elif (note := about.read(values)) is not None:
                     any_note = any_note or bool(id and not is_blank(text))
                     yield subject, id, note, text
         if self.note_types is not None:
-            about.finish()
-            types.require_known(f"{table}, column CATEGORY")
+            notes.finish()
+            notes.types.require_known(f"{table}, column CATEGORY")
         if not any_note:
             wanted = f"CATEGORY {CATEGORY!r}" + (
                 f" and DESCRIPTION {description!r}" if description else ""

@@ -20,7 +20,7 @@ from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
-from icdcli.data.sources.admission_notes import RawNoteColumns, refuse_note_types
+from icdcli.data.sources.admission_notes import RawNoteColumns, RawNotes, refuse_note_types
 from icdcli.data.sources.long_format.principals import read_principals, with_principals
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
@@ -155,22 +155,22 @@ class Mimic4Source:
             )
 
     def _notes(self) -> Iterator[AdmissionNote]:
-        types = NoteTypes(self.note_types)
+        notes = RawNotes(self.reading, NoteTypes(self.note_types))
         for name in (NOTES, OTHER_NOTES):
             if (table := self.tables.get(name)) is None:
                 continue
             about = RawNoteColumns(
-                self.reading, read_header(table), "note_id", "note_type", ("charttime",)
+                notes, read_header(table), "note_id", "note_type", ("charttime",)
             )
             for chunk in self.reading.notes(
                 table, ("subject_id", "hadm_id", *about.columns, "text")
             ):
                 for subject, id, *values, text in chunk:
-                    if (note := about.read(values, types)) is not None:
+                    if (note := about.read(values)) is not None:
                         yield subject, id, note, text
-            if self.note_types is not None:
-                about.finish()
-        types.require_known(f"{self.tables[NOTES].parent}, column note_type")
+        if self.note_types is not None:
+            notes.finish()
+        notes.types.require_known(f"{self.tables[NOTES].parent}, column note_type")
 
     def _code(self, raw: str, kind: str, table: str) -> Code:
         try:

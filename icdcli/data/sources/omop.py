@@ -21,7 +21,7 @@ from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
-from icdcli.data.sources.admission_notes import RawNoteColumns
+from icdcli.data.sources.admission_notes import RawNoteColumns, RawNotes
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.code_system import shape_of
@@ -148,18 +148,17 @@ class OmopSource:
         )
 
     def _notes(self) -> Iterator[AdmissionNote]:
-        table, types = self.tables[NOTE_TABLE], NoteTypes(self.note_types)
+        table = self.tables[NOTE_TABLE]
+        notes = RawNotes(self.reading, NoteTypes(self.note_types))
         names = column_names(table, self.reading)
-        notes = RawNoteColumns(
-            self.reading, names, "note_id", _TYPE, ("note_datetime", "note_date")
-        )
-        columns = ("person_id", _VISIT, *notes.columns, "note_text")
+        known = RawNoteColumns(notes, names, "note_id", _TYPE, ("note_datetime", "note_date"))
+        columns = ("person_id", _VISIT, *known.columns, "note_text")
         for chunk in self.reading.notes(table, columns):
             for person, visit, *about, text in chunk:
-                if (note := notes.read(about, types)) is not None:
+                if (note := known.read(about)) is not None:
                     yield person, visit, note, text
         notes.finish()
-        types.require_known(f"{table}, column {_TYPE}")
+        notes.types.require_known(f"{table}, column {_TYPE}")
 
     def _codes(self) -> AdmissionCodes:
         found = AdmissionCodes()

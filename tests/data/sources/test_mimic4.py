@@ -184,6 +184,23 @@ def test_notes_of_chosen_types_are_of_both_tables_of_notes(tmp_path):
     assert folder / "note" / "radiology.csv" in chosen.source.files()
 
 
+def test_notes_of_two_tables_without_ids_and_times_are_counted_together(tmp_path):
+    folder = write(tmp_path)
+    rewrite(folder / "note" / "discharge.csv", "note_id,", "some_id,")
+    (folder / "note" / "radiology.csv").write_text(
+        "subject_id,hadm_id,note_type,charttime,text\n1,20,RR,,A shadow\n1,20,RR,,An infiltrate\n"
+    )
+    config = DataConfig(data_path=folder, note_types=["DS", "RR"])
+    chosen = choose_source(config, reading := Reading())
+    (first,) = chosen.source.admissions(PATIENT, folder)
+    assert [one.note_id for one in first.notes] == ["2", "3", "6", "7"]
+    assert reading.choices["notes without a time"] == "2 of 7; they come last in their admission"
+    rewrite(folder / "note" / "discharge.csv", "DS,2,2180-01-01", "DS,2,")
+    (first,) = chosen.source.admissions(PATIENT, folder)
+    assert [one.note_id for one in first.notes] == ["2", "3", "6", "7"]
+    assert reading.choices["notes without a time"] == "3 of 7; they come last in their admission"
+
+
 def test_types_of_notes_need_no_table_of_radiology(tmp_path):
     config = DataConfig(data_path=write(tmp_path), note_types=["RR"])
     chosen = choose_source(config, Reading())
