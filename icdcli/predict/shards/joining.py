@@ -130,9 +130,13 @@ def _require_all(
             *([f"{_listed(missing)} missing"] if missing else []),
             *([f"{_listed(begun)} unfinished"] if begun else []),
         ]
+        run = (
+            f"the command with --shard {lacking[0]}"
+            if len(lacking) == 1
+            else f"the command for each of them, starting with --shard {lacking[0]}"
+        )
         raise DataError(
-            f"{shards_folder(output)}: {' and '.join(parts)}. Run the same command with --shard "
-            f"{lacking[0]}{' and so on' if len(lacking) > 1 else ''} (again), then join again."
+            f"{shards_folder(output)}: {' and '.join(parts)}. Run {run}, then join again."
         )
 
 

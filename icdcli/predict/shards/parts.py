@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from icdcli.data.notes.text import Note
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.fingerprints import file_hash
 from icdcli.io.locks import exclusive
@@ -84,6 +84,7 @@ class ShardParts(OutputParts):
         self._shards, self._record_path = shards_folder(output), shard.record(output)
         self.output = shard.file(output)
         self.folder = self.output.with_name(f"{self.output.name}.parts")
+        self._own: ShardPlan | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -129,14 +130,23 @@ class ShardParts(OutputParts):
                 begins = shard_begins(borders.begins, read(require), self._shard.total)
                 plan = ShardPlan(begins, self._time, self._made_of)
                 write_json(self._shards / _PLAN, asdict(plan))
+                self._own = plan
         self._time = plan.started
         begin, end = self._borders(plan)
         return end - begin
 
     def select(self, notes: Iterable[Note]) -> Iterable[Note]:
-        """Return the shard's notes."""
+        """Return the shard's notes.
+
+        Raises:
+            ConfigError: If another call has just replaced the plan.
+        """
         plan = self._plan()
-        assert plan is not None
+        if plan is None:
+            raise ConfigError(
+                f"{self._shards}: another icdcode has begun to write shards with other options or "
+                "in another number. Choose another name."
+            )
         return islice(notes, *self._borders(plan))
 
     def finished(self) -> tuple[int, CutNotes] | None:
@@ -157,7 +167,7 @@ class ShardParts(OutputParts):
 
     def _record(self, parts: int) -> None:
         plan = self._plan()
-        assert plan is not None
+        assert plan is not None, "select has read it"
         begin, end = self._borders(plan)
         record = ShardRecord(
             *(self._shard, begin, end, plan.begins[-1], plan.started, file_hash(self.output)),
@@ -173,13 +183,20 @@ class ShardParts(OutputParts):
         return plan.begins[number - 1], plan.begins[number]
 
     def _plan(self) -> ShardPlan | None:
-        """Return the plan, if it is one for this number of shards and these inputs."""
+        """Return the plan, if it is one for this number of shards and these inputs.
+
+        It is kept: another call, with other options or another number, may replace it any time.
+        """
+        if self._own is not None:
+            return self._own
         try:
             plan = ShardPlan(**json.loads((self._shards / _PLAN).read_text(encoding="utf-8")))
             fits = len(plan.begins) == self._shard.total + 1
         except (OSError, ValueError, TypeError):
             return None
-        return plan if fits and plan.made_of == self._made_of else None
+        if fits and plan.made_of == self._made_of:
+            self._own = plan
+        return self._own
 
     def _stored_record(self) -> ShardRecord | None:
         try:

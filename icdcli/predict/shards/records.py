@@ -45,7 +45,7 @@ class Shard(NamedTuple):
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             raise ConfigError(
                 f"--shard {words}: should be I/N, with I from 1 to N, such as 3/8 for the third of "
-                "eight shards. Of job arrays that count from 0, add 1 to the index."
+                "eight shards. If the job array counts from 0, add 1 to its index."
             )
         return cls(int(found[1]), int(found[2]))
 

@@ -56,3 +56,23 @@ def test_shards_have_as_many_blocks_each_or_one_more():
             begins = shard_begins([*range(blocks)], blocks, count)
             sizes = [end - begin for begin, end in pairwise(begins)]
             assert sum(sizes) == blocks and max(sizes) - min(sizes) <= 1
+
+
+def test_a_shard_is_finished_although_another_call_has_replaced_the_plan(
+    write_shard, predict_codes, tmp_path
+):
+    calls = []
+
+    def begin_others(notes, reported):
+        if not calls:
+            calls.append(write_shard("2/4"))
+        return predict_codes(notes, reported)
+
+    assert write_shard("1/2", predict=begin_others)
+    assert calls == [True]
+    for path in (tmp_path / "codes.jsonl.shards").glob("*2-of-4*"):
+        path.unlink()
+    assert not write_shard("1/2")
+    write_shard("2/2")
+    join_shards(tmp_path / "codes.jsonl")
+    assert len((tmp_path / "codes.jsonl").read_text().splitlines()) == 41
