@@ -2,7 +2,8 @@ r"""Codes as HL7 v2.5.1 messages: one ADT^A08 per note, with a DG1 or PR1 segmen
 
 The type of a diagnosis is W (working). If the model chooses the principal diagnosis, it comes
 first, with the priority 1. Scores, thresholds, evidence and the version of the coding system have
-no place in a message, so only predicted codes and the principal diagnosis are in it.
+no place in a message, so only predicted codes and the principal diagnosis are in it, without those
+that a hard rule has removed.
 """
 
 import hashlib
@@ -44,7 +45,9 @@ def suggestion_message(note: Note, coded: CodedNote, model: ModelName, recorded:
         model: The model.
         recorded: The time, as HL7 writes it.
     """
-    codes = [code for code in coded.codes if code.predicted or code.principal]
+    codes = [
+        code for code in coded.codes if code.dropped is None and (code.predicted or code.principal)
+    ]
     codes.sort(key=lambda code: not code.principal)
     if not codes:
         return []

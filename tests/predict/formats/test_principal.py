@@ -64,6 +64,9 @@ def test_dg1_has_it_first_with_the_priority_1():
         ("3", "R05.9", ""),
     ]
     assert {len(one) for one in segments} == {22}
+    dropped = CODED.codes[-1]._replace(dropped="manifestation: without its cause")
+    removed = CODED._replace(codes=(*CODED.codes[:-1], dropped))
+    assert not [one for one in suggestion_message(NOTE, removed, MODEL, "x") if "A41.9" in one]
     plain = suggestion_message(NOTE, without(), MODEL, "20261127")
     assert [one.split("|")[15] for one in plain if one.startswith("DG1")] == ["", ""]
 
