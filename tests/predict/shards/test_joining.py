@@ -1,9 +1,12 @@
 import json
+import os
 import shutil
 
 import pytest
 
+from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError, DataError
+from icdcli.io import fingerprints
 from icdcli.io.remote.paths import any_path
 from icdcli.predict import writers
 from icdcli.predict.formats.format_name import FormatName
@@ -123,6 +126,36 @@ def test_shards_from_folders_of_their_own_can_be_joined(write_shard, tmp_path):
     said = []
     assert join_shards(tmp_path / "codes.jsonl", on_message=said.append).notes == 41
     assert "times in the file are those of each shard" in said[0]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_copies_of_notes_are_other_notes_if_they_have_another_path_or_are_large(
+    write_shard, tmp_path, monkeypatch, large
+):
+    if large:
+        monkeypatch.setattr(fingerprints, "HASHED_AT_ONCE", 10)
+    notes = tmp_path / "notes.csv"
+    notes.write_text("id,text\n1,Gout\n")
+
+    def write(shard):
+        write_shard(shard, **{"other notes": find_notes([str(notes)]).state})
+
+    write("1/2")
+    write("2/2")
+    assert join_shards(tmp_path / "codes.jsonl").shards == 2
+    there = shutil.copy2(notes, tmp_path / "there.csv")
+    notes.unlink()
+    os.rename(there, notes)  # another machine's copy, at the same path
+    write("2/2")
+    if large:
+        with pytest.raises(DataError, match="was written with other notes than shard 1/2"):
+            join_shards(tmp_path / "codes.jsonl")
+        write("1/2")
+    assert join_shards(tmp_path / "codes.jsonl").shards == 2
+    notes = notes.rename(tmp_path / "other.csv")
+    write("2/2")
+    with pytest.raises(DataError, match="was written with other notes than shard 1/2"):
+        join_shards(tmp_path / "codes.jsonl")
 
 
 @pytest.mark.parametrize("name", ["codes.jsonl", "codes.parquet"])
