@@ -29,6 +29,9 @@ NAME = "icdcode"
 # Written by the installation, and not part of a wheel.
 _OF_INSTALLATION = frozenset(("RECORD", "RECORD.jws", "INSTALLER", "REQUESTED", "direct_url.json"))
 _BLOCK = 1 << 20
+_LINUX = re.compile(r"(manylinux_2|musllinux_1)_(\d+)_(\w+)")
+_OLDEST = {"manylinux_2": 5, "musllinux_1": 1}
+_NAMED = {"manylinux2014": "manylinux_2_17"}  # names of the time before they had numbers
 _LONGEST = 1_500  # characters of pip's errors that a message shows
 
 
@@ -62,6 +65,26 @@ def needed_distributions(extras: Iterable[str]) -> list[Distribution]:
                 other = canonicalize_name(needed.name)
                 waiting += [(other, of_it) for of_it in ("", *needed.extras)]
     return [found[name] for name in sorted(found) if name != NAME]
+
+
+def compatible_platforms(platform: str) -> list[str]:
+    """Return the platforms whose wheels work on a platform, as pip names them, the newest first.
+
+    Wheels for Linux name the oldest C library that they work with. Given one of them, pip takes no
+    wheels for older ones (PEP 600).
+
+    Args:
+        platform: The platform, such as ``manylinux_2_28_x86_64``.
+    """
+    named, _, machine = platform.partition("_")
+    found = _LINUX.fullmatch(f"{_NAMED[named]}_{machine}" if named in _NAMED else platform)
+    if found is None:
+        return [platform]
+    system, newest, machine = found.groups()
+    numbers = range(int(newest), min(_OLDEST[system], int(newest)) - 1, -1)
+    names = [f"{system}_{number}" for number in numbers]
+    names += [name for name, same in _NAMED.items() if same in names]
+    return [f"{name}_{machine}" for name in names]
 
 
 def build_own_wheel(folder: Path) -> Path:
@@ -134,7 +157,8 @@ def download_wheels(own: Path, extras: Sequence[str], platform: str, python: str
     # A local version, such as 2.13.0+cpu, is of this machine.
     pins.write_text("".join(f"{pin.partition('+')[0]}\n" for pin in versions), encoding="utf-8")
     wanted = f"{own}[{','.join(extras)}]" if extras else str(own)
-    options = ["--only-binary=:all:", "--platform", platform, "--python-version", python]
+    options = ["--only-binary=:all:", "--python-version", python]
+    options += [word for name in compatible_platforms(platform) for word in ("--platform", name)]
     try:
         _pip("download", "--dest", str(own.parent), *options, "-c", str(pins), wanted)
     finally:

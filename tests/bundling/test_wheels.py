@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from importlib.metadata import Distribution, distribution
+from itertools import pairwise
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -12,7 +13,13 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from icdcli.bundling import wheels
-from icdcli.bundling.wheels import build_own_wheel, needed_distributions, repack_wheel
+from icdcli.bundling.wheels import (
+    build_own_wheel,
+    compatible_platforms,
+    download_wheels,
+    needed_distributions,
+    repack_wheel,
+)
 from icdcli.errors import ConfigError, DataError
 
 
@@ -130,6 +137,40 @@ def test_the_dependencies_are_those_of_this_machine_and_the_extras() -> None:
     assert {"uvicorn", "starlette", "click"} <= serving
     with pytest.raises(ConfigError, match="isn't installed, but the bundle needs it"):
         needed_distributions(["gpu"])
+
+
+def test_pip_gets_each_platform_whose_wheels_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(wheels, "_pip", lambda *words: given.extend(words))
+    own = tmp_path / "icdcode-1-py3-none-any.whl"
+    download_wheels(own, ["serve"], "manylinux_2_28_x86_64", "3.12")
+    named = [word for before, word in pairwise(given) if before == "--platform"]
+    assert named == [
+        *(f"manylinux_2_{number}_x86_64" for number in range(28, 4, -1)),
+        "manylinux2014_x86_64",
+    ]
+    assert given[0] == "download" and given[-1] == f"{own}[serve]"
+    assert given[given.index("--python-version") + 1] == "3.12"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("platform", "first", "last", "count"),
+    [
+        ("manylinux_2_12_x86_64", "manylinux_2_12_x86_64", "manylinux_2_5_x86_64", 8),
+        ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64", 14),
+        ("musllinux_1_2_aarch64", "musllinux_1_2_aarch64", "musllinux_1_1_aarch64", 2),
+        ("macosx_14_0_arm64", "macosx_14_0_arm64", "macosx_14_0_arm64", 1),
+        ("win_amd64", "win_amd64", "win_amd64", 1),
+    ],
+)
+def test_wheels_for_older_systems_work_on_newer_ones(
+    platform: str, first: str, last: str, count: int
+) -> None:
+    found = compatible_platforms(platform)
+    assert (found[0], found[-1], len(found)) == (first, last, count)
 
 
 @pytest.mark.slow
