@@ -13,7 +13,7 @@ import pytest
 
 from icdcli.cli.runs import seconds_of
 from icdcli.distributed import signals
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, ResumeError
 from icdcli.report.console import Output
 from icdcli.report.event_lines import EventLines
 from icdcli.run_dir import RunDir, train_alone
@@ -27,6 +27,7 @@ from icdcli.training.events import (
     Stopped,
     TrainingSummary,
 )
+from icdcli.training.setting_up.earlier_run import clear_unstarted
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -83,6 +84,38 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_over_in_its_folder(
     assert steps_of(rows, run_copy) == [2, 4, 6, 8, 10, 12]
     assert [row["epoch"] for row in rows(run_copy / "results.csv")] == ["1", "2"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def without_names(run):
+    """Remove the links to checkpoints, and damage the file that has their names, too."""
+    for path in (run / "weights").iterdir():
+        if path.is_symlink():
+            path.unlink()
+    names = run / "weights" / "names.json"
+    names.write_text(names.read_text()[:20])
+
+
+def without_steps(run):
+    """Move the checkpoints away, so that the links lead nowhere."""
+    (run / "weights" / "steps").rename(run / "elsewhere")
+    (run / "weights" / "names.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "remedy"),
+    [(without_names, "Use one of them in place of the run"), (without_steps, "copy the run with")],
+)
+def test_checkpoints_whose_names_are_lost_are_not_removed(
+    refused, run_copy, place, tmp_path, damage, remedy
+):
+    damage(run_copy)
+    before = sorted(run_copy.rglob("*"))
+    words = ("train", place.config, f"project={tmp_path}", "--resume-if-exists")
+    refused(4, *words, says=remedy)
+    assert sorted(run_copy.rglob("*")) == before
+    with pytest.raises(ResumeError, match="has no checkpoint 'last'"):
+        clear_unstarted(RunDir(run_copy))
+    assert sorted(run_copy.rglob("*")) == before
 
 
 def test_another_configuration_is_refused_with_the_keys(refused, run_copy, place, tmp_path):

@@ -11,7 +11,8 @@ from icdcli.config.schema import Config
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.icd.codes import system_name
 from icdcli.io.files import writing
-from icdcli.run_dir import CHECKPOINTS, RunDir, checkpoint_folder
+from icdcli.lost_links import steps_in
+from icdcli.run_dir import CHECKPOINTS, RunDir, checkpoint_folder, find_checkpoint
 
 _WRITTEN_BEFORE = ("results.csv", "steps.csv", "vis_outputs", "tensorboard", "weights")
 """What a run may have written before its first checkpoint, besides what is written over."""
@@ -27,8 +28,9 @@ def earlier_run(config: Config) -> RunDir | None:
         The run; None: there is none, or it ended before its first checkpoint and must start over.
 
     Raises:
-        ConfigError: If the folder has something else than a run.
+        ConfigError: If the folder contains something other than a run.
         ResumeError: If the run has another configuration; the message has the keys that differ.
+            If it has checkpoints whose names are lost; the message says how to repair it.
     """
     run = RunDir(config.run.project / config.run.name)
     if not run.args.is_file():
@@ -40,8 +42,16 @@ def earlier_run(config: Config) -> RunDir | None:
 
 
 def has_checkpoint(run: RunDir) -> bool:
-    """Return whether a run has a checkpoint to resume."""
-    return any(checkpoint_folder(run, name) is not None for name in CHECKPOINTS)
+    """Return whether a run has a checkpoint to resume.
+
+    Raises:
+        ResumeError: If it has checkpoints, but their names are lost.
+    """
+    if any(checkpoint_folder(run, name) is not None for name in CHECKPOINTS):
+        return True
+    if steps_in(run.root / "weights") or run.checkpoint("last").is_symlink():
+        find_checkpoint(run, "last")  # raises an error that says how to repair the run
+    return False
 
 
 def clear_unstarted(run: RunDir) -> None:
@@ -49,7 +59,7 @@ def clear_unstarted(run: RunDir) -> None:
 
     Raises:
         DataError: If it can't be removed.
-        ResumeError: If the run has a checkpoint by now.
+        ResumeError: If the run has a checkpoint by now, or has checkpoints whose names are lost.
     """
     if has_checkpoint(run):
         raise ResumeError(
@@ -102,7 +112,6 @@ def _is_same(key: str, before: Any, now: Any) -> bool:
     if key == "code_system" and before and ":" not in before:
         # The run has the edition in full, or found it by itself.
         return now is None or system_name(before).startswith(system_name(now))
-    words = (before, now)
-    if all(isinstance(word, str | Path) for word in words) and not isinstance(before, bool):
+    if all(isinstance(word, str | Path) for word in (before, now)):
         return os.path.abspath(before) == os.path.abspath(now) and os.path.exists(now)
     return False
