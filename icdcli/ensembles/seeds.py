@@ -31,8 +31,9 @@ from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.files import write_json, writing
 from icdcli.io.progress import Progress
-from icdcli.run_dir import CHECKPOINTS, RunDir, checkpoint_folder, require_project, train_alone
+from icdcli.run_dir import RunDir, checkpoint_folder, require_project, train_alone
 from icdcli.training.allowed_changes import allowed_changes
+from icdcli.training.setting_up.earlier_run import has_checkpoint
 
 MEMBERS, FINISHED = "members", "seeds.json"
 
@@ -60,7 +61,7 @@ def new_seeds_run(config: Config, may_exist: bool = False) -> RunDir:
 
     Args:
         config: The configuration.
-        may_exist: Whether an empty folder of this name is used, rather than a new one.
+        may_exist: Whether to use the folder of this name if it exists.
 
     Raises:
         ConfigError: If the project folder can't be written.
@@ -98,7 +99,8 @@ def train_seeds(
         ConfigError: If an override is wrong.
         DataError: If the data can't be used, or the run folder can't be written.
         MemberStoppedError: If a training fails or is interrupted.
-        ResumeError: If another process trains the run.
+        ResumeError: If another process trains the run, or a member has checkpoints whose names are
+            lost.
     """
     config = load_config(run.args, list(overrides))
     allowed_changes(load_config(run.args), config)
@@ -207,7 +209,7 @@ def _train_one(
 ) -> int:
     """Train or resume the model of a seed, and return the exit code of its process."""
     member = member_run(run, seed)
-    started = any(checkpoint_folder(member, name) is not None for name in CHECKPOINTS)
+    started = has_checkpoint(member)
     words = ["resume", str(member.root), *overrides]
     if not started:
         shutil.rmtree(member.root, ignore_errors=True)  # it was stopped before its first checkpoint
