@@ -1,7 +1,7 @@
 """Signals while training: the run stops at the next point at which it can be resumed.
 
 Ctrl-C (SIGINT) and SIGTERM stop it; so do SIGUSR1, which schedulers send before the end of a job,
-and SIGALRM, with which `stop_after` makes the system end the time of a command.
+and SIGALRM, which the system sends after the time that `stop_after` sets.
 """
 
 import signal
