@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from icdcli.data.encounters.ids import known_id
 from icdcli.errors import DataError
 from icdcli.io.tables.parquet import open_parquet
 
@@ -138,10 +139,7 @@ class MedsEvents:
                 number += opened.metadata.num_rows
 
     def _visit(self, row: dict[str, Any]) -> str | None:
-        value = row.get(self.visit_column or "")
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return None if value is None else str(value)
+        return known_id(row.get(self.visit_column or ""))
 
     def _batches(self, file: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield batches of some columns, each with the number of its first row."""

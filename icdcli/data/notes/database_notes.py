@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
+from icdcli.data.encounters.ids import known_id
 from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import TEXT
 from icdcli.data.formats.database import NOTE_COLUMNS, note_rows, notes_state, without_password
@@ -71,8 +72,7 @@ class DatabaseNotes:
             except ValueError as error:
                 raise DataError(f"{where}, row {number}: {reads} {error}.") from None
             text = checked(text or "", where)
-            patient, encounter = (None if one is None else str(one) for one in (person, visit))
             digest = sha256(text.encode()).hexdigest()
-            origin = Origin(TEXT, digest, None, patient, encounter)
+            origin = Origin(TEXT, digest, None, known_id(person), known_id(visit))
             kind = None if kind is None else str(kind)
             yield Note(self.before + previous, text, day, origin, kind, time)

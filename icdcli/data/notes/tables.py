@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from icdcli.data.encounters.ids import known_id
 from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import TEXT
 from icdcli.data.notes.beginnings import USUAL_TEXT
@@ -211,7 +212,10 @@ class NoteTable:
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, "text", f"is {type(text).__name__}, not a text.")
             id = self._id(row["id"], number) if "id" in row else str(number)
-            key = self._key(id, row)
+            patient, encounter = (
+                self._named(row, role, number) for role in ("patient", "encounter")
+            )
+            key = self._key(id, encounter)
             if (first := rows_of.setdefault(key, number)) != number:
                 raise self._wrong(
                     number,
@@ -221,9 +225,7 @@ class NoteTable:
                     "note is in several rows, keep one of them.",
                 )
             text = checked(text or "", f"{self.path}, row {number}")
-            origin = None
-            if "encounter" in row:
-                origin = _origin(text, row.get("patient"), row["encounter"])
+            origin = _origin(text, patient, encounter) if "encounter" in row else None
             yield Note(
                 self.before + id,
                 text,
@@ -234,10 +236,12 @@ class NoteTable:
             )
         self._choices.update(reading.choices)
 
-    def _key(self, id: str, row: Mapping[str, Any]) -> str:
+    def _key(self, id: str, encounter: str | None) -> str:
         """Return what must be unique: an id, which in an encounter is that of one of its notes."""
-        encounter = row.get("encounter") if self.by_encounter is not None else None
-        return f"{id} {encounter}"
+        if self.by_encounter is None:
+            return id
+        encounter = encounter or ""
+        return f"{len(encounter)} {encounter} {id}"
 
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.
@@ -247,7 +251,12 @@ class NoteTable:
                 "id",
                 f"is {'empty' if value is None else type(value).__name__}. Write ids as strings.",
             )
-        return checked(str(value), f"{self.path}, row {number}, column {self._roles['id']!r}")
+        return checked(str(value), self._place(number, "id"))
+
+    def _named(self, row: Mapping[str, Any], role: str, number: int) -> str | None:
+        """Return the id of a patient or an encounter; None: the cell has none."""
+        name = known_id(row.get(role))
+        return None if name is None else checked(name, self._place(number, role))
 
     def _read(
         self,
@@ -267,7 +276,10 @@ class NoteTable:
         return sheet_epoch(self.path) if is_sheet(self.path) else None
 
     def _wrong(self, number: int, role: str, problem: str) -> DataError:
-        return DataError(f"{self.path}, row {number}, column {self._roles[role]!r}: {problem}")
+        return DataError(f"{self._place(number, role)}: {problem}")
+
+    def _place(self, number: int, role: str) -> str:
+        return f"{self.path}, row {number}, column {self._roles[role]!r}"
 
     def _require_texts(self) -> None:
         """Raise an error if the column of texts in a Parquet file has another type."""
@@ -283,7 +295,6 @@ class NoteTable:
             raise DataError(f"{self.path}, column {self.columns[0]!r}: has {kind}, not texts.")
 
 
-def _origin(text: str, patient: Any, encounter: Any) -> Origin:
+def _origin(text: str, patient: str | None, encounter: str | None) -> Origin:
     """Return the origin of a text in a row."""
-    patient, encounter = (None if one is None else str(one) or None for one in (patient, encounter))
     return Origin(TEXT, sha256(text.encode()).hexdigest(), None, patient, encounter)

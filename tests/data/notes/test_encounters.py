@@ -2,12 +2,15 @@
 
 import csv
 import json
+import math
 import random
 import sqlite3
 from dataclasses import replace
 from datetime import date, datetime
 from hashlib import sha256
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from icdcli.data.encounters.boundaries import NoteBoundary
@@ -185,6 +188,45 @@ def test_no_date_of_programs_is_a_missing_time(tmp_path):
     path.write_text(fhir("1", "Gout.", "0001-01-01T00:00:00+09:00"))
     (only,), _ = read(path, by=ByEncounter())
     assert only.notes[0].time is None and only.text == "Gout."
+
+
+@pytest.mark.parametrize("missing", ["NULL", "nan", " ", "None"])
+def test_notes_of_different_patients_without_an_encounter_are_not_joined(tmp_path, missing):
+    rows = [("n1", missing, "", "", "Cough.", "p1"), ("n2", missing, "", "", "Gout.", missing)]
+    found, said = read(table(tmp_path / "n.csv", rows))
+    assert [(one.id, one.text, one.notes) for one in found] == [
+        ("n1", "Cough.", ()), ("n2", "Gout.", ()),
+    ]  # fmt: skip
+    assert [one.origin.patient for one in found] == ["p1", None]
+    assert "2 notes have no encounter" in said[-1]
+
+
+def test_encounters_that_became_floats_beside_empty_cells_are_whole_numbers(tmp_path):
+    path = tmp_path / "n.parquet"
+    columns = {"visit": [5.0, math.nan, None, 5.0], "subject_id": [1.0, math.nan, None, 1]}
+    pq.write_table(pa.table({"text": ["Cough.", "Gout.", "Rash.", "Fever."], **columns}), path)
+    (first, *others), _ = read(path, by=ByEncounter("visit"))
+    assert (first.id, first.text, first.origin.patient) == ("5", "Cough.\n\nFever.", "1")
+    assert [(one.id, one.text) for one in others] == [("2", "Gout."), ("3", "Rash.")]
+
+
+def json_lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_ids_of_notes_are_unique_in_their_encounter(tmp_path):
+    by, path = ByEncounter("enc"), tmp_path / "n.jsonl"
+    json_lines(path, *({"id": "5", "enc": one, "text": "Gout."} for one in (None, "")))
+    assert "row 2, column 'id': is the same as in row 1" in refused(path, by=by)
+    # Together these ids have the same characters.
+    json_lines(
+        path, *({"id": a, "enc": b, "text": "Gout."} for a, b in (("1 2", "3"), ("1", "2 3")))
+    )
+    found, _ = read(path, by=by)
+    assert [one.id for one in found] == ["3", "2 3"]
+    json_lines(path, {"id": "5", "enc": "\ud800", "text": "Gout."})
+    assert "row 1, column 'enc': isn't valid Unicode" in refused(path, by=by)
 
 
 OMOP = "note_id,person_id,note_date,note_class_concept_id,note_text,visit_occurrence_id\n"
