@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from icdcli import __version__
@@ -31,6 +32,7 @@ from icdcli.bundling.wheels import (
     download_wheels,
     needed_distributions,
     repack_wheel,
+    require_known_extras,
 )
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.editions.catalog import editions
@@ -138,7 +140,8 @@ def make_bundle(
         on_progress: Receives the progress.
 
     Raises:
-        ConfigError: The folder exists or can't be made, or there is no such run.
+        ConfigError: The folder exists or can't be made, there is no such run or extra, or a package
+            isn't installed.
         DataError: A wheel can't be made or downloaded, or a file can't be written.
     """
     output = Path(output)
@@ -154,14 +157,20 @@ def make_bundle(
         "extras": list(extras),
         "wheels": OWN_WHEEL if own_wheel_only else ALL_WHEELS,
     }
+    require_known_extras(extras)
+    needed = [] if own_wheel_only else needed_distributions(extras)  # before gigabytes are copied
     try:
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as made:
             partial = Path(made) / output.name
-            partial.mkdir()
+            (partial / WHEELS).mkdir(parents=True)
             export_model(run, partial / MODEL, load=load, base=True)
             _write_check(partial)
             names = _copy_editions(partial)
-            _add_wheels(partial, extras, target, own_wheel_only, on_progress)
+            own = build_own_wheel(partial / WHEELS)
+            if target is None:
+                _repack_wheels(needed, partial / WHEELS, on_progress)
+            elif not own_wheel_only:
+                download_wheels(own, needed, extras, target.platform, target.python)
             _write_about(partial, about)
             bundle = _publish(partial, output, names)
     except OSError as error:
@@ -224,27 +233,14 @@ def _copy_editions(bundle: Path) -> tuple[str, ...]:
     return tuple(one.about.name for one in imported)
 
 
-def _add_wheels(
-    bundle: Path,
-    extras: Sequence[str],
-    target: BundleTarget | None,
-    own_wheel_only: bool,
-    on_progress: Progress | None,
+def _repack_wheels(
+    needed: Sequence[Distribution], folder: Path, on_progress: Progress | None
 ) -> None:
-    folder = bundle / WHEELS
-    folder.mkdir()
-    needed = [] if own_wheel_only else needed_distributions(extras)
-    own = build_own_wheel(folder)
-    if own_wheel_only:
-        return
-    if target is not None:
-        download_wheels(own, extras, target.platform, target.python)
-        return
     for number, one in enumerate(needed):
         if on_progress is not None:
             on_progress("packing wheels", number, len(needed), "packages", one.metadata["Name"])
         repack_wheel(one, folder)
-    if on_progress is not None:
+    if needed and on_progress is not None:
         on_progress("packing wheels", len(needed), len(needed), "packages")
 
 

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import icdcli
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, nearest
 
 NAME = "icdcode"
 # Written by the installation, and not part of a wheel.
@@ -35,15 +35,16 @@ _NAMED = {"manylinux2014": "manylinux_2_17"}  # names of the time before they ha
 _LONGEST = 1_500  # characters of pip's errors that a message shows
 
 
-def needed_distributions(extras: Iterable[str]) -> list[Distribution]:
+def needed_distributions(extras: Sequence[str]) -> list[Distribution]:
     """Return the installed packages that icdcode needs here, without icdcode, by name.
 
     Args:
         extras: Extras of icdcode.
 
     Raises:
-        ConfigError: One isn't installed.
+        ConfigError: One isn't installed, or an extra is unknown.
     """
+    require_known_extras(extras)
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, str]] = set()
     waiting = [(NAME, extra) for extra in ("", *extras)]
@@ -65,6 +66,21 @@ def needed_distributions(extras: Iterable[str]) -> list[Distribution]:
                 other = canonicalize_name(needed.name)
                 waiting += [(other, of_it) for of_it in ("", *needed.extras)]
     return [found[name] for name in sorted(found) if name != NAME]
+
+
+def require_known_extras(extras: Iterable[str]) -> None:
+    """Check that icdcode has the extras.
+
+    Raises:
+        ConfigError: It doesn't have one of them.
+    """
+    known = sorted(distribution(NAME).metadata.get_all("Provides-Extra") or ())
+    for extra in extras:
+        if canonicalize_name(extra) not in known:
+            raise ConfigError(
+                f"--extra: icdcode has no extra {extra!r}{nearest(extra, known)}. It has "
+                f"{', '.join(known)}."
+            )
 
 
 def compatible_platforms(platform: str) -> list[str]:
@@ -138,13 +154,18 @@ def repack_wheel(installed: Distribution, folder: Path) -> Path:
     return path
 
 
-def download_wheels(own: Path, extras: Sequence[str], platform: str, python: str) -> None:
+def download_wheels(
+    own: Path,
+    needed: Iterable[Distribution],
+    extras: Sequence[str],
+    platform: str,
+    python: str,
+) -> None:
     """Download wheels for another platform beside icdcode's, from the index that pip uses here.
-
-    The versions are those that are installed here, as far as they are.
 
     Args:
         own: icdcode's wheel.
+        needed: The packages that it needs here, whose versions are downloaded.
         extras: Extras of icdcode.
         platform: pip's name of the platform, such as ``manylinux_2_28_x86_64``.
         python: The version of Python, such as ``3.12``.
@@ -153,7 +174,7 @@ def download_wheels(own: Path, extras: Sequence[str], platform: str, python: str
         DataError: A wheel can't be downloaded.
     """
     pins = own.with_name("pins.txt")
-    versions = (f"{one.metadata['Name']}=={one.version}" for one in needed_distributions(extras))
+    versions = (f"{one.metadata['Name']}=={one.version}" for one in needed)
     # A local version, such as 2.13.0+cpu, is of this machine.
     pins.write_text("".join(f"{pin.partition('+')[0]}\n" for pin in versions), encoding="utf-8")
     wanted = f"{own}[{','.join(extras)}]" if extras else str(own)

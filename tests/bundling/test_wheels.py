@@ -137,6 +137,9 @@ def test_the_dependencies_are_those_of_this_machine_and_the_extras() -> None:
     assert {"uvicorn", "starlette", "click"} <= serving
     with pytest.raises(ConfigError, match="isn't installed, but the bundle needs it"):
         needed_distributions(["gpu"])
+    says = r"no extra 'serv' \(did you mean 'serve'\?\)\. It has .*minilm.*serve"
+    with pytest.raises(ConfigError, match=says):
+        needed_distributions(["serv"])
 
 
 def test_pip_gets_each_platform_whose_wheels_work(
@@ -145,7 +148,9 @@ def test_pip_gets_each_platform_whose_wheels_work(
     given: list[str] = []
     monkeypatch.setattr(wheels, "_pip", lambda *words: given.extend(words))
     own = tmp_path / "icdcode-1-py3-none-any.whl"
-    download_wheels(own, ["serve"], "manylinux_2_28_x86_64", "3.12")
+    download_wheels(
+        own, needed_distributions(["serve"]), ["serve"], "manylinux_2_28_x86_64", "3.12"
+    )
     named = [word for before, word in pairwise(given) if before == "--platform"]
     assert named == [
         *(f"manylinux_2_{number}_x86_64" for number in range(28, 4, -1)),

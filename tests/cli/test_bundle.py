@@ -109,4 +109,8 @@ def test_wrong_arguments_are_refused(refused, tmp_path):
     refused(2, "bundle", "run", tmp_path / "out", "--python", "3.12", says="give both")
     refused(2, "bundle", "run", tmp_path, says="exists already")
     refused(2, "bundle", "run", tmp_path / "no" / "out", says="there is no folder")
+    for words in ((), ("--own-wheel-only",)):  # before the run is looked for
+        refused(2, "bundle", "run", tmp_path / "o", "--extra", "serv", *words, says="extra 'serv'")
+    says = "isn't installed, but the bundle needs it"
+    refused(2, "bundle", "run", tmp_path / "o", "--extra", "gpu", says=says)
     assert list(tmp_path.iterdir()) == []
