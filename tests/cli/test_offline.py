@@ -134,7 +134,8 @@ def test_an_offline_server_answers_this_computer(tmp_path, forbidding, trained):
             while not about.endswith("}\n"):
                 about += (line := server.stdout.readline())
                 assert line
-            assert code_note(json.loads(about)["service"])["codes"]
+            (coded,) = code_note(json.loads(about)["service"])["notes"]
+            assert len(coded["codes"]) >= 3
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(timeout=60)
