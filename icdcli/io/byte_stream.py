@@ -29,7 +29,7 @@ except ImportError:  # no wheel for this machine
     from zlib import error as DecompressionError  # type: ignore[assignment]  # noqa: N812
 
 from icdcli.errors import DataError
-from icdcli.io.encodings import Utf8Reader, not_in_encoding, recognized
+from icdcli.io.encodings import NotInEncodingError, Utf8Reader, recognized
 
 BLOCK = 1 << 20
 ROOM = 1 << 18  # bytes in front of a block, for the end of the row that began in the one before
@@ -210,8 +210,8 @@ def _data_error(path: Path, error: Exception) -> Exception:
         return DataError(
             f"{path}: not a gzip file, or damaged ({error}). Copy or download it again."
         )
-    if isinstance(error, UnicodeError):
-        return DataError(f"{path}: {not_in_encoding(error)}.")
+    if isinstance(error, NotInEncodingError):
+        return DataError(f"{path}: {error}.")
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")
     return error

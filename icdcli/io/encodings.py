@@ -28,8 +28,6 @@ _MARKS = (
 )
 _LONGEST_MARK = 4
 _BEGINNING = 1 << 16  # bytes
-NOT_AS_MARKED = "begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8"
-"""What is wrong with a file that isn't in the encoding of its mark."""
 _KINDS = (
     (b"PAR1", "is a Parquet file", "NAME.parquet"),
     (b"PK\x03\x04", "is an Excel workbook or another archive", "NAME.xlsx if it is a workbook"),
@@ -76,11 +74,18 @@ def marked_encoding(content: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
+class NotInEncodingError(UnicodeError):
+    """A file isn't in the encoding of its mark, or in the one that was named or recognized.
+
+    The message is the end of a sentence that names the file.
+    """
+
+
 class Utf8Reader(io.RawIOBase):
     """A stream in UTF-8 of a binary stream in any encoding.
 
-    Bytes in UTF-8 are passed on unchanged, the mark included. Reading raises a `UnicodeError` if
-    the bytes aren't in the encoding of the mark, or in the one that was named or recognized.
+    Bytes in UTF-8 are passed on unchanged, the mark included. If the bytes aren't in another
+    encoding in which they should be, reading raises a `NotInEncodingError`.
 
     Attributes:
         encoding: The encoding that is read; known after the first byte that isn't ASCII.
@@ -106,7 +111,7 @@ class Utf8Reader(io.RawIOBase):
         self._recognize = recognize
         self._pending = b""
         self._decode: Callable[[bytes, bool], str] | None = None
-        self._begun = self._ended = False
+        self._begun = self._ended = self._marked = False
 
     def readable(self) -> bool:
         """Return True."""
@@ -124,11 +129,11 @@ class Utf8Reader(io.RawIOBase):
             self._choose(content)
             if self._decode is None:
                 return length
-            self._pending = self._decode(content, False).encode()
+            self._pending = self._converted(content, self._decode)
         while not self._pending and not self._ended and self._decode is not None:
             content = self._read(max(len(buffer), _LONGEST_MARK))
             self._ended = not content
-            self._pending = self._decode(content, self._ended).encode()
+            self._pending = self._converted(content, self._decode)
         length = min(len(buffer), len(self._pending))
         buffer[:length] = self._pending[:length]
         self._pending = self._pending[length:]
@@ -141,7 +146,7 @@ class Utf8Reader(io.RawIOBase):
             head += more
         marked, length = marked_encoding(head)
         if length:
-            self.encoding, self._recognize = marked, None
+            self.encoding, self._recognize, self._marked = marked, None, True
         if self.encoding == "utf-8":
             if not head.isascii() and self._recognize is not None:
                 head += self._read(_BEGINNING)
@@ -149,8 +154,21 @@ class Utf8Reader(io.RawIOBase):
         else:
             self._decode = codecs.getincrementaldecoder(self.encoding)().decode
         if self._decode is not None:
-            head = self._decode(head[length:], False).encode()
+            head = self._converted(head[length:], self._decode)
         self._pending = head
+
+    def _converted(self, content: bytes, decode: Callable[[bytes, bool], str]) -> bytes:
+        try:
+            return decode(content, self._ended).encode()
+        except UnicodeDecodeError as error:
+            if self._marked:
+                problem = "begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8"
+            else:  # the error itself names all small encodings "charmap"
+                byte = f"byte 0x{error.object[error.start]:02x}"
+                problem = (
+                    f"isn't in {self.encoding} ({byte}). Name another encoding, or save it as UTF-8"
+                )
+            raise NotInEncodingError(problem) from None
 
     @staticmethod
     def _is_ascii(buffer: Any, length: int) -> bool:
@@ -166,14 +184,6 @@ class Utf8Reader(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         buffer = bytearray(size)
         return bytes(buffer[: self._raw.readinto(memoryview(buffer))])
-
-
-def not_in_encoding(error: UnicodeError) -> str:
-    """Return what is wrong with a file for which `Utf8Reader` raises an error."""
-    if not isinstance(error, UnicodeDecodeError) or error.encoding.startswith("utf"):
-        return NOT_AS_MARKED
-    byte = error.object[error.start]
-    return f"isn't in {error.encoding} (byte 0x{byte:02x}). Name its encoding, or save it as UTF-8"
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.encodings import Utf8Reader, conversion, not_in_encoding, refuse_other_format
+from icdcli.io.encodings import NotInEncodingError, Utf8Reader, conversion, refuse_other_format
 
 _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
@@ -199,8 +199,8 @@ def open_lines(path: Path, encoding: str | None = None) -> Iterator[io.BufferedR
         with path.open("rb") as raw:
             file = gzip.GzipFile(fileobj=raw) if path.name.lower().endswith(".gz") else raw
             yield io.BufferedReader(Utf8Reader(file, encoding), _LINES_BUFFER)
-    except UnicodeError as error:
-        raise DataError(f"{path}: {not_in_encoding(error)}.") from None
+    except NotInEncodingError as error:
+        raise DataError(f"{path}: {error}.") from None
     except EOFError:
         raise DataError(f"{path}: the compressed file ends too early. Copy it again.") from None
     except (gzip.BadGzipFile, zlib.error):
