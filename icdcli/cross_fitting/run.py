@@ -11,7 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from icdcli.config.loading import load_config
-from icdcli.config.metric_names import VALIDATION_LOSS, monitored
+from icdcli.config.metric_names import (
+    LOWER_IS_BETTER,
+    PRINCIPAL_METRICS,
+    VALIDATION_LOSS,
+    monitored,
+)
 from icdcli.config.run_paths import change_keys
 from icdcli.config.schema import Config
 from icdcli.cross_fitting.files import SUMMARY, FoldRun, cross_fitting_folder
@@ -210,19 +215,23 @@ def read_out_of_fold(
 def out_of_fold(known: Folds) -> OutOfFold:
     """Return the out-of-fold scores after the best number of epochs.
 
-    It is chosen once, which takes a fit of the fusion for each fold and epoch.
+    It is chosen once, which takes a fit of the fusion for each fold and epoch. Metrics of the
+    principal diagnosis don't count, because the folds have no scores for it: if nothing else is
+    monitored, the validation loss decides.
     """
     if (chosen := _chosen_before(known)) is not None:
         return _with_second_stage(_after(known, chosen), known.config)
     epochs = min(len(fold.scored_steps) for fold in known.runs)
     config = known.config
-    wanted, higher_is_better = monitored(config.train.monitor, config.log.metrics)
+    monitor, _ = monitored(config.train.monitor, config.log.metrics)
+    wanted = [name for name in monitor if name not in PRINCIPAL_METRICS] or [VALIDATION_LOSS]
+    sign = -1 if wanted[0] in LOWER_IS_BETTER else 1
     best: tuple[float, OutOfFold] | None = None
     for epoch in range(1, epochs + 1):
         found = _after(known, epoch)
         if epochs == 1:
             return _with_second_stage(found, config)
-        value = monitored_value(found, wanted) * (1 if higher_is_better else -1)
+        value = monitored_value(found, wanted) * sign
         if best is None or value > best[0]:
             best = value, found
     assert best is not None

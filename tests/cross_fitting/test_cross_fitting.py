@@ -1,16 +1,26 @@
 """Cross-fitting of small runs."""
 
 import json
+import shutil
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from icdcli.config.loading import load_config
+from icdcli.config.run_paths import change_keys
 from icdcli.cross_fitting import fold_runs
+from icdcli.cross_fitting.files import SUMMARY
 from icdcli.cross_fitting.fold_runs import Watching
-from icdcli.cross_fitting.run import cross_fit, folds_of_run, monitored_value, read_out_of_fold
+from icdcli.cross_fitting.run import (
+    cross_fit,
+    folds_of_run,
+    monitored_value,
+    out_of_fold,
+    read_out_of_fold,
+)
 from icdcli.cross_fitting.scaling import scaled_steps, steps_of_epochs
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.metrics.metrics import evaluate
@@ -142,6 +152,28 @@ def test_a_fold_of_another_configuration_or_other_data_is_refused(trained, tmp_p
     for call in (cross_fit, read_out_of_fold):
         with pytest.raises(ResumeError, match="have changed"):
             call(run, 2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "epoch"),
+    [
+        ({"monitor": "principal_accuracy"}, 2),
+        ({"metrics": ["principal_mrr"]}, 2),
+        ({"metrics": ["f1_micro", "principal_mrr"]}, 1),
+    ],
+)
+def test_epochs_are_chosen_without_metrics_of_the_principal_diagnosis(
+    fitted, tmp_path, keys, epoch
+):
+    copied = Path(shutil.copytree(fitted[0].root, tmp_path / "run", symlinks=True))
+    (copied / "cross_fitting" / "train+validation-3" / SUMMARY).unlink()
+    known = folds_of_run(copied, 3)
+    for fold in known.runs:  # a second epoch has a lower loss, but ranks nothing
+        parts = fold.scores(1)
+        fold.write_scores(2, {NETWORK: np.full_like(parts[NETWORK], -2)})
+        fold.write_scores(1, {NETWORK: parts[NETWORK] + 8})
+    config = change_keys(known.config, {"principal": True, **keys})
+    assert out_of_fold(replace(known, config=config)).epochs == epoch
 
 
 @pytest.mark.parametrize("folds", [1, 1000])
