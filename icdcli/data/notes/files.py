@@ -182,11 +182,7 @@ def find_notes(
         own = f"{before}:" if before else ""
         path = _path(name)
         if is_database(name):
-            if text_column or id_column:
-                raise ConfigError(
-                    "--text-column and --id-column: of a database, the columns of OMOP's table "
-                    "NOTE are read. Leave them out."
-                )
+            _refuse_columns(text_column, id_column, by_encounter or ByEncounter())
             shown = f"{without_password(name)}:" if len(names) > 1 else ""
             parts.append(DatabaseNotes(name, shown, date_column, by_encounter is not None))
         elif reads_pipe(name):
@@ -218,6 +214,23 @@ def find_notes(
             ".parquet). Give a table."
         )
     return Notes(names, parts, refusals, by_encounter)
+
+
+def _refuse_columns(text: str | None, id: str | None, by: ByEncounter) -> None:
+    """Raise an error if columns are named that aren't read from a database."""
+    columns = {
+        "--text-column": text,
+        "--id-column": id,
+        "--encounter-column": by.encounter_column,
+        "--time-column": by.time_column,
+        "--note-type-column": by.note_type_column,
+        "--subject-column": by.subject_column,
+    }
+    if named := ", ".join(option for option, column in columns.items() if column):
+        instead = "Leave this out" + (", and pass --by-encounter." if by.encounter_column else ".")
+        raise ConfigError(
+            f"{named}: of a database, the columns of OMOP's table NOTE are read. {instead}"
+        )
 
 
 def _path(name: str) -> Path:

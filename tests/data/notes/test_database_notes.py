@@ -10,6 +10,7 @@ from sqlalchemy.exc import InternalError
 
 from icdcli import extras
 from icdcli.data.formats.database import _connected, is_database, without_password
+from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError, DataError
 
@@ -109,6 +110,10 @@ def test_databases_that_are_refused(database, tmp_path, monkeypatch):
     assert "postgresql+psycopg://u:***@127.0.0.1:1/d: can't be read (OperationalError)" in closed
     named = problem(database(*ROWS), ConfigError, text_column="note_text")
     assert "of a database, the columns of OMOP's table NOTE are read" in named
+    columns = ByEncounter("visit", subject_column="patient")
+    named = problem(database(*ROWS), ConfigError, by_encounter=columns)
+    assert named.startswith("--encounter-column, --subject-column: of a database, the columns of")
+    assert named.endswith("Leave this out, and pass --by-encounter.")
     url = database(*ROWS)
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert "pip install 'icdcode[formats]'" in problem(url, ConfigError)
