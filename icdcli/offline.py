@@ -52,6 +52,11 @@ class OfflineError(ConfigError, OSError):
     It is an `OSError`, too, so that libraries which do without a network if there is none still do.
     """
 
+    def __init__(self, message: str) -> None:
+        """Keep the message as the reason, too, which is what is reported of an `OSError`."""
+        super().__init__(message)
+        self.strerror = message
+
 
 def is_local(host: str) -> bool:
     """Return whether a host is this computer: the loopback or a Unix socket."""

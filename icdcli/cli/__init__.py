@@ -75,7 +75,7 @@ class _Commands(Commands):
                 option, _, value = (
                     word.partition("=") if word.startswith("--") else (before, "", word)
                 )
-                is_read = args[0] in _WITH_URLS and is_url(value)
+                is_read = command in _WITH_URLS and is_url(value)
                 if option not in _OF_SYSTEMS and not is_read and not value.startswith(_DATABASES):
                     refuse_url(value, word)
         return super().parse_args(

@@ -91,6 +91,16 @@ def elsewhere(log):
     ]
 
 
+@pytest.mark.parametrize("words", [("--offline", "predict"), ("predict", "--offline")])
+def test_urls_are_arguments_of_the_same_commands(refused, monkeypatch, words):
+    switched = []
+    monkeypatch.setattr("icdcli.cli.forbid_network", lambda: switched.append(True))
+    notes = ("s3://bucket/notes.csv", "--output", "s3://bucket/codes.csv")
+    refused(2, *words, "no-run", *notes, says="no-run: no such run folder")
+    assert switched
+    refused(2, *words, "s3://bucket/run", *notes, says="not a URL")
+
+
 @pytest.mark.slow
 def test_the_whole_way_opens_no_socket_elsewhere(tmp_path, forbidding):
     log = tmp_path / "sockets.log"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from icdcli.errors import ConfigError
-from icdcli.offline import HUB_VARIABLE, OfflineError, offline_switch
+from icdcli.offline import OfflineError
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 """The packages of some services, which their users needn't know."""
@@ -60,22 +60,32 @@ def storage_errors() -> Iterator[None]:
     """Raise an `OSError` with a number and a reason for what a file system raises.
 
     Raises:
+        ConfigError: If icdcode works offline, and the block needs another computer.
         OSError: If the block raises one, or an exception of a package for a file system.
     """
     try:
         yield
-    except OSError as error:
-        if isinstance(error, OfflineError):
-            raise
-        if error.strerror and type(error).__module__ == "builtins":
-            raise
-        raise _os_error(error) from None
     except ImportError:
         raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in _OWN:
+        if (refusal := _refusal(error)) is not None:
+            raise ConfigError(str(refusal)) from None
+        if isinstance(error, OSError):
+            if error.strerror and type(error).__module__ == "builtins":
+                raise
+        elif type(error).__module__.partition(".")[0] in _OWN:
             raise
         raise _os_error(error) from None
+
+
+def _refusal(error: BaseException) -> OfflineError | None:
+    """Return the error of offline work that an error comes from; the packages raise it anew."""
+    while not isinstance(error, OfflineError):
+        before = error.__cause__ or error.__context__
+        if before is None:
+            return None
+        error = before
+    return error
 
 
 def _os_error(error: Exception) -> OSError:
@@ -88,8 +98,5 @@ def _os_error(error: Exception) -> OSError:
     if name == "FileExpired":
         return OSError(errno.ESTALE, "it was replaced while it was read; run the command again")
     if isinstance(error, ConnectionError | TimeoutError) or _NETWORK.search(name):
-        switch = offline_switch()
-        forbidden = switch is not None and switch != HUB_VARIABLE  # which forbids downloads only
-        why = f"icdcode works offline ({switch})" if forbidden else "check network and address"
-        return OSError(errno.EHOSTUNREACH, f"the server can't be reached: {why}")
+        return OSError(errno.EHOSTUNREACH, "the server can't be reached: check network and address")
     return OSError(errno.EIO, f"the file system reports {name}")

@@ -13,6 +13,7 @@ from icdcli.io.fingerprints import file_states
 from icdcli.io.locks import exclusive
 from icdcli.io.remote.paths import any_path, is_remote, is_url, remove_files
 from icdcli.io.remote.systems import storage_errors
+from icdcli.offline import OfflineError
 
 
 def test_a_path_of_this_machine_is_a_path(tmp_path):
@@ -162,6 +163,18 @@ def test_an_error_of_a_package_has_a_number_and_a_reason_but_no_secret(error, nu
     with pytest.raises(OSError, match=says) as raised, storage_errors():
         raise error
     assert raised.value.errno == number and "AKIA" not in str(raised.value)
+
+
+@pytest.mark.parametrize("package", [None, TimeoutError(), _raised("Strange", "somefs")])
+def test_offline_work_is_the_reason_whatever_a_package_makes_of_it(package):
+    refusal = OfflineError("store: icdcode works offline")
+    assert refusal.strerror == str(refusal)
+    if package is not None:
+        package.__cause__ = refusal
+    says = "store: icdcode works offline"
+    with pytest.raises(ConfigError, match=says) as raised, storage_errors():
+        raise package or refusal
+    assert not isinstance(raised.value, OSError)  # or a caller would report a file
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), ConfigError("ours"), OSError(28, "full")])
