@@ -33,7 +33,7 @@ class FhirSource(Exchanged):
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
-        return files_in(self.path, is_fhir)
+        return files_in(self.path, is_fhir, "FHIR resources")
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.

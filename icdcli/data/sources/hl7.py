@@ -44,7 +44,7 @@ class Hl7Source(Exchanged):
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
-        return files_in(self.path, is_hl7)
+        return files_in(self.path, is_hl7, "HL7 v2 messages")
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.

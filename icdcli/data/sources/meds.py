@@ -44,16 +44,18 @@ class MedsSource(Exchanged):
         Raises:
             DataError: If a file can't be read, or no event has a code of the coding system.
         """
-        named, codes, without = NamedCodes(self.system, self.reading), AdmissionCodes(), 0
+        named, codes = NamedCodes(self.system, self.reading), AdmissionCodes()
+        some, without = False, 0
         visits = self.events.visit_column
         for one in with_progress(self.events.codes(), self.reading, "reading codes", "events"):
             code = named.read(one.system, one.code, one.kind)
             key = one.subject if visits is None else one.visit
+            some = some or code is not None
             if code is not None and key is None:
                 without += 1
             elif code is not None and key is not None:
                 codes.add(key, [code])
-        named.require(codes.admissions, self.path)
+        named.require(some, self.path)
         named.finish()
         self.reading.drop(f"codes without {visits}", without)
         self.reading.choices["notes and codes"] = (

@@ -97,6 +97,9 @@ def test_messages_without_codes_of_the_system_say_which_there_are(tmp_path):
         b"\r".join([MESSAGES[0], message("ADT_A03", "a", dg1("1", "SCT"))])
     )
     with pytest.raises(
-        DataError, match=r"no code is of icd10.* It has codes of SCT\. Set code_system"
+        DataError, match=r"has no code of icd10.* It has codes of SCT\. Set code_system"
     ):
         prepare(DataConfig(data_path=tmp_path / "n.hl7"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no file of this folder has HL7 v2 messages"):
+        prepare(DataConfig(data_path=tmp_path / "empty", dataset="hl7"))

@@ -67,6 +67,16 @@ def test_notes_get_the_codes_of_their_visit_in_the_order_of_their_times(tmp_path
     assert reading.dropped["codes of other coding systems"] == 1
 
 
+def test_codes_that_all_lack_a_visit_are_counted_as_such(tmp_path):
+    events = [EVENTS[1], (7, FIRST, "ICD10CM//I10", None, None, None)]
+    texts, _, reading = read(write(tmp_path / "events.parquet", events))
+    assert not texts and reading.dropped["codes without hadm_id"] == 1
+    with pytest.raises(
+        DataError, match=r"has no code of icd9 \(code_system\)\. It has codes of ICD"
+    ):
+        read(tmp_path / "events.parquet", system="icd9")
+
+
 def test_without_visits_those_of_a_patient_are_joined_and_it_is_said(tmp_path):
     texts, codes, reading = read(write(tmp_path / "events.parquet", visits=False))
     assert texts == {"7": ["First note", "Second note"], "8": ["Other stay"]}

@@ -40,6 +40,7 @@ class NamedCodes:
     system: System
     reading: Reading
     others: Counter[str] = field(default_factory=Counter)
+    _unknown: int = field(default=0, repr=False)
 
     def read(self, name: str | None, written: str, kind: str) -> Code | None:
         """Return a code; None: it is of another system, or of none.
@@ -58,11 +59,16 @@ class NamedCodes:
             code = ""
         if not code or not is_in_an_edition(code, self.system):
             self.reading.drop(f"{kind} codes that aren't of {self.system}", 1)
+            self._unknown += 1
             return None
         return Code(code, kind)
 
     def require(self, found: object, path: Path) -> None:
-        """Raise an error if no code was found.
+        """Raise an error if no code of the coding system was found.
+
+        Args:
+            found: What was found, also if its encounter isn't known.
+            path: The file or folder, for the message.
 
         Raises:
             DataError: If so; the message names the systems that were.
@@ -71,9 +77,11 @@ class NamedCodes:
             return
         names = ", ".join(name for name, _ in self.others.most_common(_SHOWN))
         there = f" It has codes of {names}." if names else ""
+        if self._unknown:
+            there += f" Codes that are named so, but aren't in any edition: {self._unknown:,}."
         raise DataError(
-            f"{path}: no code is of {self.system}, as code_system says or else icd10.{there} Set "
-            "code_system: icd9 or icd10, and include the resources or messages with codes."
+            f"{path}: has no code of {self.system} (code_system).{there} Set code_system to icd9 "
+            "or icd10, or add the files with the codes."
         )
 
     def finish(self) -> None:
@@ -96,8 +104,13 @@ def american_system(code_system: str | None, dataset: str) -> System:
     return system
 
 
-def files_in(path: Path, is_one: Callable[[Path], bool]) -> list[Path]:
+def files_in(path: Path, is_one: Callable[[Path], bool], kind: str) -> list[Path]:
     """Return a file, or the files of a folder that are of a kind, in the order of their names.
+
+    Args:
+        path: The file or folder.
+        is_one: Returns whether a file is of the kind.
+        kind: What these files have, for the message.
 
     Raises:
         DataError: If the folder has none, or can't be read.
@@ -106,7 +119,7 @@ def files_in(path: Path, is_one: Callable[[Path], bool]) -> list[Path]:
         return [path]
     found = sorted(file for file in list_folder(path) if file.is_file() and is_one(file))
     if not found:
-        raise DataError(f"{path}: has no such files. Give the folder or file that has them.")
+        raise DataError(f"{path}: no file of this folder has {kind}. Give one that has them.")
     return found
 
 
