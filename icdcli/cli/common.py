@@ -56,7 +56,8 @@ StopAfter = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Save after this time, such as 3h50m or 90min, and exit with 75: start me again.",
+        help="Save after this time, such as 3h50m or 90min, and exit with 75: run the same command "
+        "again.",
     ),
 ]
 DryRun = Annotated[

@@ -24,9 +24,9 @@ from icdcli.cli.runs import (
     leave_at_once,
     on_progress_of,
     require_one_output,
-    seconds_of,
     show_dry_run,
     stopping,
+    time_limit,
     training_view,
 )
 from icdcli.cli.seeds import train_all_seeds
@@ -57,7 +57,7 @@ def resume(
     from icdcli.training.allowed_changes import allowed_changes
 
     require_one_output(json, events)
-    seconds = None if stop_after is None else seconds_of(stop_after)
+    seconds = time_limit(stop_after)
     run = RunDir.open(run_dir)
     words = overrides or []
     config = load_config(run.args, words)

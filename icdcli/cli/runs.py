@@ -42,6 +42,24 @@ def seconds_of(time: str) -> int:
     return seconds
 
 
+def time_limit(stop_after: str | None, resumes: bool = True) -> int | None:
+    """Return the seconds of ``--stop-after``; None: it isn't given.
+
+    Args:
+        stop_after: Its value.
+        resumes: Whether the same command, when it is run again, resumes the run.
+
+    Raises:
+        ConfigError: If it is no time, or the same command would start another run.
+    """
+    if stop_after is not None and not resumes:
+        raise ConfigError(
+            f"--stop-after {stop_after}: needs --resume-if-exists, with which the same command "
+            "resumes the run. Give both."
+        )
+    return None if stop_after is None else seconds_of(stop_after)
+
+
 def require_one_output(json: bool, events: str | None) -> None:
     """Raise a `ConfigError` if two options need standard output."""
     if json and events:

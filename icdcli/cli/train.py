@@ -27,9 +27,9 @@ from icdcli.cli.runs import (
     leave_at_once,
     on_progress_of,
     require_one_output,
-    seconds_of,
     show_dry_run,
     stopping,
+    time_limit,
     training_view,
 )
 from icdcli.cli.seeds import train_all_seeds
@@ -87,7 +87,7 @@ def train(
     options = load_config(config, given)
     require_trainable(options)
     require_one_output(json, events)
-    seconds = None if stop_after is None else seconds_of(stop_after)
+    seconds = time_limit(stop_after, resume_if_exists)
     if options.model.is_baseline:
         if int(os.environ.get("RANK", "0")) > 0:
             return  # of several processes, only the main one fits TF-IDF

@@ -153,6 +153,11 @@ def test_times_are_read_and_set_the_timer():
     assert 0 < left <= 1000
 
 
+def test_a_time_limit_needs_a_command_that_resumes(refused, place):
+    says = "--stop-after 2d: needs --resume-if-exists"
+    refused(2, "train", place.config, "--stop-after", "2d", says=says)
+
+
 def test_events_are_lines_of_json_and_an_empty_folder_of_a_killed_job_is_used(train, tmp_path):
     (tmp_path / "run").mkdir()
     answer = train("--events", "json")
