@@ -24,11 +24,11 @@ class NoteTypes:
     def __post_init__(self) -> None:
         self._plain = None if self.wanted is None else {_plain(name) for name in self.wanted}
 
-    def reads(self, type: str | None) -> bool:
-        """Return whether notes of a type are read; if there is a choice, count the note."""
+    def reads(self, type: str | None, notes: int = 1) -> bool:
+        """Return whether notes of a type are read; if there is a choice, count the notes."""
         if self._plain is None:
             return True
-        self.seen[(type or "").strip()] += 1
+        self.seen[(type or "").strip()] += notes
         return _plain(type or "") in self._plain
 
     def require_known(self, where: str) -> None:

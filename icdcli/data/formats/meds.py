@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from icdcli.data.encounters.ids import known_id
+from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.errors import DataError
 from icdcli.io.tables.parquet import open_parquet
 
@@ -84,12 +85,13 @@ class MedsEvents:
     """The events of a data set.
 
     Attributes:
+        path: The file or folder.
         files: Its files.
         visit_column: The column of visits; None: there is none.
     """
 
     def __init__(self, path: Path) -> None:
-        self.files = meds_files(path)
+        self.path, self.files = path, meds_files(path)
         names = [name for file in self.files[:1] for name in _schema(file).names]
         if missing := [name for name in (*_NEEDED, _TEXT) if name not in names]:
             raise DataError(f"{path}: isn't MEDS, whose events have {', '.join(missing)}, too.")
@@ -109,19 +111,21 @@ class MedsEvents:
         """Yield the events with notes.
 
         Args:
-            named: The codes of events that are notes, or their first parts; None: those whose first
-                part has the word note, report or summary.
+            named: The codes of events that are notes, or their first parts, as `NoteTypes` compares
+                them; None: those whose first part has the word note, report or summary.
+
+        Raises:
+            DataError: If a file can't be read, or if no event with a text has one of the names.
         """
-        number = 0
+        types, number = NoteTypes(named), 0
         for file in self.files:
             for start, batch in self._batches(file, (*_NEEDED, _TEXT)):
                 codes = batch.column("code")
                 if named is None:
                     wanted = pc.match_substring_regex(codes, _NOTE)
                 else:
-                    firsts = pc.replace_substring_regex(codes, "/.*", "")
-                    known = pa.array(list(named), codes.type)
-                    wanted = pc.or_(pc.is_in(codes, known), pc.is_in(firsts, known))
+                    with_text = codes.filter(pc.is_valid(batch.column(_TEXT)))
+                    wanted = pc.is_in(codes, pa.array(_named(with_text, types), codes.type))
                 kept = pc.and_(wanted, pc.is_valid(batch.column(_TEXT)))
                 places = pc.indices_nonzero(kept)
                 for place, row in zip(
@@ -137,6 +141,7 @@ class MedsEvents:
                     )
             with open_parquet(file) as opened:
                 number += opened.metadata.num_rows
+        types.require_known(str(self.path))
 
     def _visit(self, row: dict[str, Any]) -> str | None:
         return known_id(row.get(self.visit_column or ""))
@@ -164,6 +169,17 @@ def _schema(file: Path) -> pa.Schema:
             return opened.schema_arrow
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: can't be read ({type(error).__name__}).") from None
+
+
+def _named(codes: pa.Array, types: NoteTypes) -> list[str]:
+    """Return those of some codes that are named as types, or whose first parts are."""
+    found: list[str] = []
+    for one in codes.drop_null().value_counts().to_pylist():
+        code, count = one["values"], one["counts"]
+        names = dict.fromkeys((code, code.partition("/")[0]))
+        if {name for name in names if types.reads(name, count)}:  # which counts both
+            found.append(code)
+    return found
 
 
 def _parts(code: str) -> tuple[str, str, str]:

@@ -73,10 +73,9 @@ class MedsSource(Exchanged):
             key = one.visit if by_visit else one.subject
             yield one.subject, key or "", about, one.text.encode()
         if not some:
-            wanted = "one of note_types" if self.note_types else "note, report or summary"
             raise DataError(
-                f"{self.path}: no event has a text and a code that begins with {wanted}. Set "
-                "note_types to the codes of events with notes."
+                f"{self.path}: no event has a text and a code whose first part has the word note, "
+                "report or summary. Set note_types to the codes of events with notes."
             )
 
 

@@ -90,8 +90,21 @@ def test_events_with_notes_can_be_named_and_icd_9_chosen(tmp_path):
     assert (texts, codes) == ({"20": ["E. coli"]}, {"20": {"428.0"}})
     texts, _, _ = read(path, note_types=["NOTE//Discharge summary"])
     assert texts == {"20": ["Second note"]}
-    with pytest.raises(DataError, match="no event has a text and a code that begins with one of"):
-        read(path, note_types=["LETTER"])
+    texts, _, _ = read(path, note_types=[" note//discharge SUMMARY", "lab"])
+    assert texts == {"20": ["E. coli", "Second note"]}
+    with pytest.raises(DataError) as caught:
+        read(path, note_types=["NOTE", "Radiology"])
+    assert "no note has the type 'Radiology' (did you mean 'Radiology_Report'?)" in str(
+        caught.value
+    )
+    assert "The types are: NOTE (2), " in str(caught.value)
+    assert "NOTE//Discharge summary (1)" in str(caught.value)
+
+
+def test_events_without_notes_are_refused(tmp_path):
+    path = write(tmp_path / "events.parquet", [EVENTS[3], EVENTS[5]])
+    with pytest.raises(DataError, match="has the word note, report or summary"):
+        read(path)
 
 
 def test_a_data_set_is_recognized_prepared_and_predicted(tmp_path):
