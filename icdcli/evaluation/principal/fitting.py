@@ -4,7 +4,8 @@ It is a conditional logit (McFadden 1974): the log-probability of the principal 
 codes of its document, as a function of three weights. Only the most likely codes of each document
 are compared, and documents whose principal diagnosis isn't one of these are left out: in such a
 model, the odds of two codes don't depend on the others. A small penalty keeps the weights near
-their start if there are few documents, and none is below zero.
+their start if there are few documents, and none is below zero. A fit doesn't depend on earlier
+ones, such as those of earlier validations of a run.
 
 Shapes: N documents, C candidates of each, F features, L labels.
 """
@@ -34,7 +35,7 @@ def fit_principal(
     """Fit the weights.
 
     Args:
-        choice: The choice; its weights are the start.
+        choice: The choice; earlier weights don't matter.
         scores_NL: The fused scores of the codes.
         own_NL: The model's own logits of the principal diagnosis.
         principal_N: The label of each principal diagnosis; documents below 0 are left out.
@@ -44,7 +45,7 @@ def fit_principal(
     features_NCF, gold_N = _candidates(choice, scores_NL, own_NL, known, principal_N[known])
     if not len(gold_N):
         return choice
-    start_F = np.array([choice.weights[name] for name in FEATURES])
+    start_F = np.array([choice.start[name] for name in FEATURES])
     used = np.ones(len(FEATURES), bool)
     weights_F = -np.ones(len(FEATURES))
     while used.any() and (weights_F < 0).any():

@@ -56,12 +56,14 @@ class PrincipalChoice:
         rates_L: The share of the training documents with a code in which it is the principal
             diagnosis; codes with few documents have a rate near that of all.
         possible_L: Whether a code can be a principal diagnosis; procedures can't.
-        weights: The weight of each of `FEATURES`.
+        start: The weight of each of `FEATURES` before they are fitted.
+        weights: Their weights.
         tuned_on: The split that they were fitted on; None: they aren't fitted yet.
     """
 
     rates_L: NDArray[np.float32]
     possible_L: NDArray[np.bool_]
+    start: Mapping[str, float]
     weights: Mapping[str, float]
     tuned_on: str | None = None
 
@@ -88,9 +90,9 @@ class PrincipalChoice:
         possible_L = np.array([kind == "diagnosis" for kind in labels.kinds])
         mean = first_N.sum() / max(with_N[possible_L].sum(), 1)
         rates_L = (first_N + _ALIKE * mean) / (np.maximum(with_N, first_N) + _ALIKE)
-        start = (0.0, 0.0, 1.0) if learned else (1.0, 1.0, 0.0)
-        weights = dict(zip(FEATURES, start, strict=True))
-        return cls(rates_L.astype(np.float32), possible_L, weights)
+        weights = (0.0, 0.0, 1.0) if learned else (1.0, 1.0, 0.0)
+        start = dict(zip(FEATURES, weights, strict=True))
+        return cls(rates_L.astype(np.float32), possible_L, start, start)
 
     @property
     def log_rates_L(self) -> NDArray[np.float32]:
@@ -145,6 +147,7 @@ class PrincipalChoice:
         return {
             "rates": [float(f"{rate:.9g}") for rate in self.rates_L.tolist()],
             "possible": self.possible_L.tolist(),
+            "start": dict(self.start),
             "weights": dict(self.weights),
             "tuned_on": self.tuned_on,
         }
@@ -155,7 +158,8 @@ class PrincipalChoice:
         if content is None:
             return None
         rates_L, possible_L = np.array(content["rates"], np.float32), np.array(content["possible"])
-        return cls(rates_L, possible_L, content["weights"], content["tuned_on"])
+        weights = content["start"], content["weights"]
+        return cls(rates_L, possible_L, *weights, content["tuned_on"])
 
 
 def principal_of(corpus: Corpus, learned: bool) -> PrincipalChoice:

@@ -1,5 +1,7 @@
 """Fitting and measuring the choice of the principal diagnosis."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,8 @@ def invented(documents=400, labels=30, seed=0, true=(2.0, 0.5, 0.0)):
     own_NL = random.normal(size=(documents, labels)).astype(np.float32)
     rates_L = random.uniform(0.02, 0.9, labels).astype(np.float32)
     start = {"score": 1.0, "rate": 1.0, "own": 0.0}
-    choice = PrincipalChoice(rates_L, np.ones(labels, bool), start)
-    drawn = PrincipalChoice(rates_L, choice.possible_L, dict(zip(start, true, strict=True)))
+    choice = PrincipalChoice(rates_L, np.ones(labels, bool), start, start)
+    drawn = replace(choice, weights=dict(zip(start, true, strict=True)))
     shares_NL = drawn.probabilities(scores_NL, own_NL).astype(float)
     shares_NL /= shares_NL.sum(axis=1, keepdims=True)
     gold_N = np.array([random.choice(labels, p=shares_L) for shares_L in shares_NL])
@@ -54,6 +56,16 @@ def test_few_documents_keep_the_start_and_unknown_ones_do_not_count():
     assert some.weights == pytest.approx(dict(same.weights))
     few = fit_principal(choice, scores_NL[:1], own_NL[:1], gold_N[:1], "validation")
     assert few.weights == pytest.approx(dict(choice.weights), abs=0.5)
+
+
+def test_a_fit_does_not_depend_on_earlier_ones():
+    choice, scores_NL, own_NL, gold_N = invented(20)
+    drifted = replace(choice, weights={"score": 9.0, "rate": 0.0, "own": 5.0})
+    fitted, again = (
+        fit_principal(one, scores_NL, own_NL, gold_N, "validation") for one in (choice, drifted)
+    )
+    assert again.weights == fitted.weights
+    assert again.start == choice.start
 
 
 def test_only_the_likeliest_of_many_codes_are_compared():

@@ -1,5 +1,7 @@
 """The choice of the principal diagnosis."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,9 +63,10 @@ def test_a_network_starts_with_its_own_logits():
 
 
 def test_a_checkpoint_has_it_exactly():
-    one = choice()
+    one = replace(choice(), weights={"score": 2.0, "rate": 0.5, "own": 0.0})
     again = PrincipalChoice.from_json(one.to_json())
     assert np.array_equal(again.rates_L, one.rates_L)
     assert again.possible_L.tolist() == one.possible_L.tolist()
-    assert (again.weights, again.tuned_on) == (one.weights, None)
+    assert (again.start, again.weights) == (one.start, one.weights) == (choice().start, one.weights)
+    assert again.tuned_on is None
     assert PrincipalChoice.from_json(None) is None
