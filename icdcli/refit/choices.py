@@ -20,15 +20,28 @@ from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.bootstrap import intervals
 from icdcli.metrics.confidence import Confidence
 from icdcli.model.checkpoint import LoadedCheckpoint
+from icdcli.model.coding_model import CodingModel
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.threshold import Threshold
 from icdcli.refit.gain import Gain
 from icdcli.run_dir import RunDir
-from icdcli.training.setting_up.final_fit import FinalFit
+from icdcli.training.setting_up.final_fit import FinalFit, validation_of
 from icdcli.training.validation import configured_metrics
 
 
-def of_folds(run: RunDir, known: Folds, found: OutOfFold, gain: Gain) -> tuple[Config, FinalFit]:
-    """Return the configuration of a final fit, and what out-of-fold scores choose."""
+def of_folds(
+    run: RunDir, known: Folds, found: OutOfFold, gain: Gain, model: CodingModel
+) -> tuple[Config, FinalFit]:
+    """Return the configuration of a final fit, and what out-of-fold scores choose.
+
+    Args:
+        run: The run.
+        known: Its folds.
+        found: The out-of-fold scores.
+        gain: What more documents gain.
+        model: The run's own model; its choice of the principal diagnosis is kept, for which the
+            folds have no scores.
+    """
     config = known.config
     fusion, threshold = found.final
     fused = FusedScores(
@@ -56,6 +69,7 @@ def of_folds(run: RunDir, known: Folds, found: OutOfFold, gain: Gain) -> tuple[C
         monitored_by=measured.monitored_by,
         validation_loss=loss,
         at_threshold=measured.at_threshold,
+        principal=_fitted_weights(model.principal),
         more={"epochs": found.epochs, "intervals": shown, "gain": gain.to_json()},
     )
 
@@ -77,7 +91,7 @@ def of_validation(
     manifest, model = loaded.manifest, loaded.model
     if not manifest.get("metrics"):
         raise ConfigError(f"{loaded.folder}: wasn't validated. Resume the run to its end first.")
-    source = f"the validation split, before it was trained on (run {run.root.name})"
+    source = validation_of(run.root)
     fusion = getattr(model, "fusion", None)
     confidence = Confidence.from_json(manifest.get("confidence"))
     acceptance = AcceptanceTable.from_json(manifest.get("acceptance"))
@@ -101,6 +115,7 @@ def of_validation(
         monitored_by=names,
         validation_loss=float(manifest.get("validation_loss") or "nan"),
         at_threshold=manifest.get("at_threshold") or {},
+        principal=_fitted_weights(model.principal),
     )
 
 
@@ -108,6 +123,10 @@ def documents_of(corpus: object) -> dict[str, int]:
     """Return the number of documents of each split that a final fit is trained on."""
     assert isinstance(corpus, CorpusView)
     return {split: len(places) for split, places in corpus.places["train"].items()}
+
+
+def _fitted_weights(choice: PrincipalChoice | None) -> Mapping[str, float] | None:
+    return None if choice is None or choice.tuned_on is None else choice.weights
 
 
 def _of_labels(threshold: Threshold, before: Labels, after: Labels, source: str) -> Threshold:

@@ -18,6 +18,7 @@ from icdcli.errors import ConfigError
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
+from icdcli.model.coding_model import CodingModel
 from icdcli.refit.choices import of_folds, of_validation
 from icdcli.refit.gain import Gain, measure_gain
 from icdcli.run_dir import RunDir, checkpoint_folder, require_project
@@ -105,8 +106,10 @@ def refit(
     if folds:
         known = folds_of_run(run, folds, train_on)
         found = cross_fit(run, folds, train_on, watching, on_progress)
-        gain = _gain(run, known, found, on_progress)
-        config, final_fit = of_folds(run, known, found, gain)
+        model = _own_model(run)
+        gain = _gain(run, known, found, model, on_progress)
+        config, final_fit = of_folds(run, known, found, gain, model)
+        del model  # the final fit needs its memory
     else:
         config, final_fit = _without_folds(run, known)
     result = _train(target, _named(config, target), final_fit, watching)
@@ -119,11 +122,18 @@ def _named(config: Config, target: RunDir) -> Config:
     return change_keys(config, {"project": str(target.root.parent), "name": target.root.name})
 
 
-def _gain(run: RunDir, known: Folds, found: OutOfFold, on_progress: Progress | None) -> Gain:
-    """Measure what more documents gain over the run itself, on its validation split."""
+def _own_model(run: RunDir) -> CodingModel:
+    """Load the best model of a run."""
     config = load_config(run.args)
     device = find_device("cpu" if config.model.is_baseline else config.run.device)
-    model = load_checkpoint(run.root, "metric", str(device)).model
+    return load_checkpoint(run.root, "metric", str(device)).model
+
+
+def _gain(
+    run: RunDir, known: Folds, found: OutOfFold, model: CodingModel, on_progress: Progress | None
+) -> Gain:
+    """Measure what more documents gain over the run's own model, on its validation split."""
+    config = load_config(run.args)
     view = view_of_corpus(known.base, config.data)
     scored = model.score_split(
         view, "validation", on_progress, state_cache_gb=config.train.state_cache_gb

@@ -85,7 +85,9 @@ def train_baseline(
     if final_fit is None:
         evaluated = validate_baseline(config, model, corpus, began, on_progress)
     else:
-        model.threshold, seconds = final_fit.threshold, time.monotonic() - began
+        model.threshold = final_fit.threshold
+        model.principal = final_fit.with_principal(model.principal)
+        seconds = time.monotonic() - began
         evaluated = final_fit.evaluated(1, 1, seconds, math.nan, math.nan)
     recorder = Recorder(
         run,

@@ -168,6 +168,7 @@ def new_training(
         )
     if final_fit is not None:
         model.threshold, model.fusion = final_fit.threshold, final_fit.fusion
+        model.principal = final_fit.with_principal(model.principal)
     training = _training(config, model, corpus, process_group, on_progress, fresh=True)
     training.final_fit = final_fit
     plan_memory(training, on_warning if process_group.is_main else None)

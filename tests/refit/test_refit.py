@@ -42,7 +42,7 @@ def fitted(notes, tmp_path_factory):
     """A run, and what it was fitted again to."""
     folder = tmp_path_factory.mktemp("fitted")
     keys = {**KEYS, "data_path": notes, "project": folder / "runs", "name": "run"}
-    keys["cache_dir"] = folder / "cache"
+    keys |= {"cache_dir": folder / "cache", "principal": True}
     run = run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
     return run, refit(run, 3)
 
@@ -83,6 +83,15 @@ def test_it_is_evaluated_on_the_test_split_and_refused_on_validation(fitted):
     )
 
 
+def test_the_choice_of_the_principal_diagnosis_keeps_the_weights_of_the_run(fitted):
+    run, found = fitted
+    before, after = (load_model(one.root).principal for one in (run, found.result.run))
+    assert before.weights != before.start
+    assert after.weights == before.weights == FinalFit.read(found.result.run.root).principal
+    assert after.tuned_on == "the validation split, before it was trained on (run run)"
+    assert (after.rates_L != before.rates_L).any()  # those of all documents
+
+
 def test_its_card_says_what_was_measured_by_what(fitted, tmp_path):
     new = fitted[1].result.run
     export_model(new.root, tmp_path / "exported")
@@ -92,12 +101,14 @@ def test_its_card_says_what_was_measured_by_what(fitted, tmp_path):
 
 
 def test_without_folds_the_validation_of_the_run_decides(trained):
-    run = trained()
+    run = trained(principal=True)
     found = refit(run, 0, name="without")
     assert not (run.root / "cross_fitting").exists()
     before, after = load_model(run.root), load_model(found.result.run.root)
     assert after.threshold.value == before.threshold.value
     assert after.threshold.tuned_on == "the validation split, before it was trained on (run run)"
+    assert after.principal.weights == before.principal.weights != before.principal.start
+    assert after.principal.tuned_on == after.threshold.tuned_on
     assert found.gain is None
     assert (default_folds(750), default_folds(50_000)) == (5, 0)
 
@@ -160,7 +171,7 @@ def test_a_gain_that_is_none_is_said_and_one_that_cannot_be_seen(fitted):
 @pytest.fixture
 def network(described, tmp_path):
     """Trains a network with lexical parts and descriptions."""
-    keys = {**KEYS, "lexical": True, "steps": 24, "patience": 0, "model": None}
+    keys = {**KEYS, "lexical": True, "steps": 24, "patience": 0, "model": None, "principal": True}
     options = described(**{key: value for key, value in keys.items() if value is not None})
     return run_training(options).run
 
@@ -174,6 +185,8 @@ def test_a_network_is_fitted_again_with_its_lexical_parts(network):
     assert model.fusion == found.out_of_fold.final[0]
     assert model.fusion.tuned_on == "2-fold cross-fitting on train+validation"
     assert set(model.fusion.weights) == {"network", *model.lexical.parts}
+    own = load_model(network.root).principal
+    assert model.principal.weights == own.weights != own.start
     config = load_config(new.args)
     assert read_manifest(new.checkpoint("metric"))["step"] == config.train.last_step
     [row] = read_rows(new.results)

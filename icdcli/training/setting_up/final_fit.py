@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from icdcli.io.files import write_json, writing
 from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.confidence import Confidence
 from icdcli.model.fusion import Fusion
+from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.threshold import Threshold
 from icdcli.training.events import Evaluated
 
@@ -44,6 +45,8 @@ class FinalFit:
         monitored_by: The names of the metrics whose mean it is.
         validation_loss: The mean loss of these documents.
         at_threshold: Precision and recall of the codes that reach the threshold.
+        principal: The weights of the choice of the principal diagnosis, fitted on the validation
+            split of the run; None: they weren't fitted.
         more: What else is reported about the choice: intervals, the gain that is expected.
     """
 
@@ -60,7 +63,14 @@ class FinalFit:
     monitored_by: tuple[str, ...]
     validation_loss: float
     at_threshold: Mapping[str, float]
+    principal: Mapping[str, float] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_principal(self, choice: PrincipalChoice | None) -> PrincipalChoice | None:
+        """Return the choice that the documents suggest, with the weights of the run."""
+        if choice is None or self.principal is None:
+            return choice
+        return replace(choice, weights=self.principal, tuned_on=validation_of(Path(self.run)))
 
     def evaluated(
         self, epoch: int, step: int, seconds: float, train_loss: float, lr: float
@@ -110,6 +120,7 @@ class FinalFit:
             "monitored_by": list(self.monitored_by),
             "validation_loss": self.validation_loss,
             "at_threshold": dict(self.at_threshold),
+            "principal": None if self.principal is None else dict(self.principal),
             "more": dict(self.more),
         }
         with writing(run / FINAL_FIT):
@@ -147,6 +158,11 @@ class FinalFit:
                 f"{run / FINAL_FIT}: can't be read ({error!r}). It holds the choices "
                 "that this run was started with. Restore it, or refit again"
             ) from error
+
+
+def validation_of(run: Path) -> str:
+    """Return in words what a run chose by, if a final fit trains on it."""
+    return f"the validation split, before it was trained on (run {run.name})"
 
 
 def _relative(run: str, start: Path) -> str:
