@@ -136,6 +136,9 @@ def test_each_pod_of_the_indexed_job_has_a_shard():
     [container] = spec["template"]["spec"]["containers"]
     total = re.search(r"--shard \$\(\(JOB_COMPLETION_INDEX \+ 1\)\)/(\d+)$", container["args"][0])
     assert (spec["completionMode"], spec["completions"]) == ("Indexed", int(total[1]))
+    # One shard that can't be written must not end the others.
+    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore"]
+    assert spec["backoffLimitPerIndex"] > 0
 
 
 def test_the_pytorch_job_fits_its_schema_and_those_of_pods():
