@@ -44,7 +44,7 @@ from icdcli.cli import (
     train,
 )
 from icdcli.cli.command_groups import Commands
-from icdcli.cli.processes import memory_errors_explained
+from icdcli.cli.processes import memory_errors_explained, system_error_in_words
 from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.remote.paths import is_url
@@ -54,7 +54,6 @@ from icdcli.report.console import Output
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
 _DATABASES = ("postgresql://", "postgres://")  # where a review store can be
 _WITH_URLS = ("predict", "join")  # commands that read from object stores, and write there
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(Commands):
@@ -177,30 +176,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno != errno.EPIPE:  # else the reader, such as head, has what it wanted
-            Output(json=True).error(_in_words(error))
+            if (message := system_error_in_words(error)) is None:
+                raise
+            Output(json=True).error(message)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is lost
         sys.exit(1 if error.errno == errno.EPIPE else DataError.exit_code)
-
-
-def _in_words(error: OSError) -> str:
-    """Return the message about a full disk, missing permissions or a deleted current folder.
-
-    Raises:
-        OSError: If the error is another one, which is a defect.
-    """
-    where = error.filename or "standard output"
-    if error.errno in _FULL:
-        return (
-            f"{where}: can't be written ({error.strerror}). Free some space, then repeat the "
-            "command."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
-        return f"{where}: {error.strerror}. Correct the permissions, or choose another place."
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return "The current folder no longer exists. Change to another one."
-    raise error
 
 
 def _open_closed_streams() -> None:

@@ -1,5 +1,6 @@
 """Processes and signals of the commands that may run on several GPUs."""
 
+import errno
 import os
 import re
 import signal
@@ -13,9 +14,10 @@ from types import FrameType
 
 import typer
 
-from icdcli.errors import ConfigError, IcdcodeError
+from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.report.console import Output
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AGAIN = 75
 """EX_TEMPFAIL: the exit code that asks a scheduler to start the same command again."""
 
@@ -60,7 +62,7 @@ def in_all_processes(
     output = Output(json, errors_only=quiet, events=events)
     watchdog.on_lost = lambda text: _print_last_error(output, text)
     try:
-        with memory_errors_explained():
+        with memory_errors_explained(), _system_errors_explained():
             work(output)
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, typer.Exit):
@@ -129,6 +131,40 @@ def _is_of_torch(error: RuntimeError) -> bool:
     from icdcli.model.inference.passes import is_out_of_memory
 
     return is_out_of_memory(error)
+
+
+@contextmanager
+def _system_errors_explained() -> Iterator[None]:
+    """Raise a `DataError` for what the system refuses, as `system_error_in_words` has it."""
+    try:
+        yield
+    except OSError as error:
+        message = None if isinstance(error, IcdcodeError) else system_error_in_words(error)
+        if message is None:
+            raise
+        raise DataError(message) from error
+
+
+def system_error_in_words(error: OSError) -> str | None:
+    """Return the message about a full disk, missing permissions or a deleted current folder.
+
+    Another error, for which None is returned, is a defect, or a reader that stopped reading.
+    """
+    if error.errno == errno.EPIPE:
+        return None
+    where = error.filename or "standard output"
+    if error.errno in _FULL:
+        return (
+            f"{where}: can't be written ({error.strerror}). Free some space, then repeat the "
+            "command."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{where}: {error.strerror}. Correct the permissions, or choose another place."
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "The current folder no longer exists. Change to another one."
+    return None
 
 
 @contextmanager

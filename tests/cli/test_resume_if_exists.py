@@ -1,6 +1,7 @@
 """`icdcode train --resume-if-exists`: the same command, however often a scheduler runs it."""
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import seconds_of
 from icdcli.distributed import signals
-from icdcli.errors import ConfigError, ResumeError
+from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.report.console import Output
 from icdcli.report.event_lines import EventLines
 from icdcli.run_dir import RunDir, train_alone
@@ -221,6 +223,23 @@ def test_a_failure_is_an_event_too(icdcode, run_copy, tmp_path):
     last = json.loads(answer.out.splitlines()[-1])
     assert (last["event"], last["exit_code"]) == ("failed", 4)
     assert "has no checkpoint" in last["message"]
+
+
+def test_the_event_of_a_failure_has_the_exit_code_of_the_command(capsys):
+    """A full disk is an error of the system, which the command reports with exit code 3."""
+
+    def fill(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/steps.csv")
+
+    with pytest.raises(DataError, match="can't be written") as raised:
+        in_all_processes("cpu", 10001, fill, json=False, events=True)
+    failed = json.loads(capsys.readouterr().out)
+    assert (
+        (failed["event"], failed["exit_code"])
+        == ("failed", raised.value.exit_code)
+        == ("failed", 3)
+    )
+    assert failed["message"] == str(raised.value)
 
 
 def test_standard_output_is_for_one_of_them(refused, place):
