@@ -107,7 +107,7 @@ def test_the_notes_of_an_encounter_are_coded_together(icdcode, trained, tmp_path
     words = ("predict", trained, notes, *columns, "--top", 3, "--evidence")
     answer = icdcode(*words, "--output", output)
     assert answer.code == 0, answer
-    assert "3 notes of 2 encounters are joined in the order of their times" in answer.out
+    assert "3 notes of 2 encounters, joined in the order of their times" in answer.out
     first, second = map(json.loads, output.read_text().splitlines())
     assert (first["id"], second["id"]) == ("v1", "v2")
     assert [one["id"] for one in first["notes"]] == ["a", "b"]

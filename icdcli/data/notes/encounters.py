@@ -18,6 +18,7 @@ from icdcli.data.encounters.joining import NoteAbout, join_notes
 from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.formats.conversion import TEXT
+from icdcli.data.notes.documents import number_of
 from icdcli.data.notes.text import LONGEST, Note, Origin
 from icdcli.errors import DataError
 
@@ -65,17 +66,17 @@ class EncounterJoiner:
     @property
     def remarks(self) -> list[str]:
         """Return what became of the notes, after all were read."""
-        found = [
-            f"{self._read:,} notes of {self._encounters:,} encounters are joined in the order of "
-            "their times"
-        ]
-        if self._without_time:
-            found.append(f"{self._without_time:,} of them have no time and come last")
-        if self._other_types:
-            found.append(f"not read: {self._other_types:,} notes of other types")
-        if self._alone:
-            found.append(f"{self._alone:,} notes have no encounter and are coded on their own")
-        return ["; ".join(found)]
+        timed = self._read > self._without_time
+        order = "of their times" if timed else "of the files, since none has a time"
+        notes, encounters = number_of(self._read, "note"), number_of(self._encounters, "encounter")
+        counts = {
+            "without a time, which come last": self._without_time if timed else 0,
+            "of other types, which aren't read": self._other_types,
+            "without an encounter, which are coded on their own": self._alone,
+        }
+        found = [f"{notes} of {encounters}, joined in the order {order}"] if self._read else []
+        found += [f"notes {which}: {count:,}" for which, count in counts.items() if count]
+        return ["; ".join(found)] if found else []
 
     def join(self, notes: Iterator[Note]) -> Iterator[Note]:
         """Yield the encounters in the order of their first notes, each as one note.

@@ -69,8 +69,8 @@ def test_the_rows_of_a_visit_are_one_note_in_the_order_of_their_times(tmp_path):
     assert (second.id, second.text, len(second.notes)) == ("v2", "Fracture.", 1)
     assert (alone.id, alone.text, alone.notes) == ("n5", "Of nobody's visit.", ())
     assert said == [
-        "4 notes of 2 encounters are joined in the order of their times; 1 of them have no time "
-        "and come last; 1 notes have no encounter and are coded on their own"
+        "4 notes of 2 encounters, joined in the order of their times; notes without a time, which "
+        "come last: 1; notes without an encounter, which are coded on their own: 1"
     ]
 
 
@@ -87,7 +87,7 @@ def test_an_encounter_of_500_notes_in_two_files(tmp_path):
     assert {one.note_id.partition(":")[0].rpartition("/")[2] for one in only.notes} == {
         "a.csv", "b.csv",
     }  # fmt: skip
-    assert said[-1].startswith("500 notes of 1 encounters are joined")
+    assert said[-1].startswith("500 notes of 1 encounter, joined")
 
 
 def test_only_some_types_are_read(tmp_path):
@@ -95,7 +95,7 @@ def test_only_some_types_are_read(tmp_path):
     by = ByEncounter("visit", "at", "kind", ("radiology",))
     (first, second), said = read(path, by=by)
     assert (first.text, second.text) == ("Fracture.", "Infiltrate.")
-    assert "not read: 3 notes of other types" in said[-1]
+    assert "notes of other types, which aren't read: 3" in said[-1]
     assert refused(path, by=ByEncounter("visit", "at", "kind", ("Echo",))) == (
         "the notes: no note has the type 'Echo'. The types are: Discharge (2), Radiology (2), "
         "Letter (1). Correct note_types."
@@ -176,7 +176,7 @@ def test_documents_of_one_fhir_encounter(tmp_path):
     assert first.origin.resource is None
     assert (first.origin.patient, first.origin.version) == ("Patient/1", "R4")
     assert second.id == "Encounter/4"
-    assert "1 of them have no time" in said[-1]
+    assert "notes without a time, which come last: 1" in said[-1]
     path.write_text(fhir("1", "A.", "2026") + fhir("2", "B.", "2026", patient="Patient/2"))
     assert refused(path, by=ByEncounter()).startswith(
         "encounter Encounter/3: has notes of two patients, Patient/1 and Patient/2"
@@ -198,16 +198,19 @@ def test_notes_of_different_patients_without_an_encounter_are_not_joined(tmp_pat
         ("n1", "Cough.", ()), ("n2", "Gout.", ()),
     ]  # fmt: skip
     assert [one.origin.patient for one in found] == ["p1", None]
-    assert "2 notes have no encounter" in said[-1]
+    assert said[-1] == "notes without an encounter, which are coded on their own: 2"
 
 
 def test_encounters_that_became_floats_beside_empty_cells_are_whole_numbers(tmp_path):
     path = tmp_path / "n.parquet"
     columns = {"visit": [5.0, math.nan, None, 5.0], "subject_id": [1.0, math.nan, None, 1]}
     pq.write_table(pa.table({"text": ["Cough.", "Gout.", "Rash.", "Fever."], **columns}), path)
-    (first, *others), _ = read(path, by=ByEncounter("visit"))
+    (first, *others), said = read(path, by=ByEncounter("visit"))
     assert (first.id, first.text, first.origin.patient) == ("5", "Cough.\n\nFever.", "1")
     assert [(one.id, one.text) for one in others] == [("2", "Gout."), ("3", "Rash.")]
+    assert said[-1].startswith(
+        "2 notes of 1 encounter, joined in the order of the files, since none has a time; notes wi"
+    )
 
 
 def json_lines(path, *rows):

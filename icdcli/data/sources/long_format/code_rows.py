@@ -290,9 +290,9 @@ class LongCodes:
             if self.has_order and found.principal is None:
                 self._without_principal[found.problem] += 1
             yield admission.in_the_order_of(found)
-        self.finish()
+        self._finish()
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Count the encounters without a note, and those without a principal diagnosis.
 
         Raises:
@@ -318,9 +318,11 @@ class LongCodes:
             return
         words = []
         if missing := int((rows_R4[:, 2] == _NO_SEQUENCE).sum()):
-            words.append(f"{missing:,} of {len(rows_R4):,} rows have none; their codes come last")
+            words.append(
+                f"rows without one, whose codes come last: {missing:,} of {len(rows_R4):,}"
+            )
         words += [
-            f"{count:,} documents have {problem}, so that their principal diagnosis is unknown"
+            f"documents with {problem}, whose principal diagnosis is unknown: {count:,}"
             for problem, count in sorted(self._without_principal.items())
         ]
         if words:

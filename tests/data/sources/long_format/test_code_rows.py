@@ -34,10 +34,13 @@ def opened(tmp_path, *rows, names=NAMES, **options):
     return LongCodes(write(tmp_path, *rows, names=names), configured, Reading(), **options)
 
 
+def read(codes, *ids):
+    return [*codes.attach(Admission(id, None, "x") for id in ids)]
+
+
 def refused(codes, id="7"):
     with pytest.raises(DataError) as caught:
-        codes.of(id)
-        codes.finish()
+        read(codes, id)
     assert str(codes.path) in str(caught.value)
     return str(caught.value)
 
@@ -49,7 +52,7 @@ def test_codes_are_in_the_order_of_their_sequence(tmp_path):
     assert found.in_order == (OrderedCode("J18.9", "N"), OrderedCode("I10", "Y"))
     assert found.principal == "J18.9"
     assert codes.of("8").in_order == (OrderedCode("E11.9"),)
-    codes.finish()
+    read(codes, *"78")
     assert codes.reading.dropped == {"rows of codes.csv with version 9": 1}
     said = codes.reading.choices["columns of codes.csv"]
     assert "sequence in 'seq_num'" in said and "version in 'icd_version'" in said
@@ -93,13 +96,13 @@ def test_two_first_codes_or_none_leave_the_principal_diagnosis_unknown(tmp_path)
         ("9", "", "I10", "10", ""),
         ("9", "1", "E119", "10", ""),
     )
-    found = [*codes.attach(Admission(id, None, "x") for id in "789")]
+    found = read(codes, *"789")
     assert [one.principal for one in found] == [None, None, "E11.9"]
     assert [code.code for code in found[2].in_order] == ["E11.9", "I10"]
     assert codes.reading.choices["sequence"] == (
-        "1 of 5 rows have none; their codes come last; "
-        "1 documents have no first code, so that their principal diagnosis is unknown; "
-        "1 documents have several first codes, so that their principal diagnosis is unknown"
+        "rows without one, whose codes come last: 1 of 5; "
+        "documents with no first code, whose principal diagnosis is unknown: 1; "
+        "documents with several first codes, whose principal diagnosis is unknown: 1"
     )
 
 
@@ -117,7 +120,7 @@ def test_repeated_rows_and_unknown_encounters_are_counted(tmp_path):
     codes = opened(tmp_path, *ROWS, *rows)
     assert codes.of("7").in_order[1] == OrderedCode("I10", "Y")  # the row that is first
     assert not codes.of("no such").codes
-    codes.finish()
+    read(codes, "7")
     assert codes.reading.dropped["rows of codes.csv that repeat a code of an encounter"] == 1
     assert codes.reading.dropped["rows of codes.csv of encounters without a note"] == 3
     unknown = codes.reading.choices["encounters without a note"]
