@@ -1,5 +1,6 @@
 """A final fit in words: the metrics of models made like it, and whether it pays."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from icdcli.refit.gain import Gain
@@ -12,7 +13,8 @@ def metrics_in_words(fit: FinalFit) -> Iterator[str]:
     bounds = fit.more.get("intervals", {})
     for name, value in fit.metrics.items():
         between = f"  ({bounds[name][0]:.3f} to {bounds[name][1]:.3f})" if name in bounds else ""
-        yield f"  {name:<20} {value:.3f}{between}"
+        shown = "undefined" if math.isnan(value) else f"{value:.3f}"
+        yield f"  {name:<20} {shown}{between}"
 
 
 def gain_in_words(gain: Gain, monitored_by: Sequence[str]) -> tuple[list[str], str | None]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.config.metric_names import VALIDATION_LOSS, monitored
+from icdcli.config.metric_names import PRINCIPAL_METRICS, VALIDATION_LOSS, monitored
 from icdcli.config.schema import Config
 from icdcli.data.batching import micro_batches
 from icdcli.evaluation.measure import FusedScores
@@ -156,7 +156,7 @@ def configured_metrics(
         value = -validation_loss if higher_is_better else validation_loss
     measured_by = tuple(defined) or (VALIDATION_LOSS,)
     undefined = [name for name in wanted if name not in defined]
-    note = _note(undefined, measured_by) if undefined else None
+    note = _note(undefined, measured_by, bool(fused.principal)) if undefined else None
     threshold_L = fused.threshold.values_L(fused.targets_NL.shape[1])
     scored = fused.scores_NL, fused.targets_NL, threshold_L
     return Measured(
@@ -170,11 +170,32 @@ def configured_metrics(
     )
 
 
-def _note(undefined: Sequence[str], measured_by: Sequence[str]) -> str:
+def _note(undefined: Sequence[str], measured_by: Sequence[str], chooses: bool) -> str:
+    """Return why metrics are left out, and what is monitored without them.
+
+    Args:
+        undefined: The metrics.
+        measured_by: What is monitored.
+        chooses: Whether the model chooses a principal diagnosis.
+    """
+    of_principal = [name for name in undefined if name in PRINCIPAL_METRICS]
+    others = [name for name in undefined if name not in of_principal]
+    reasons = []
+    if others:
+        reasons.append(
+            f"{', '.join(others)}: undefined on the validation split, which has too few "
+            "documents, or the same codes in all of them"
+        )
+    if of_principal:
+        why = (
+            "no document of the validation split has a principal diagnosis that is known"
+            if chooses
+            else "this model doesn't choose a principal diagnosis"
+        )
+        reasons.append(f"{', '.join(of_principal)}: undefined, because {why}")
     mean = "the mean of " if len(measured_by) > 1 else ""
     return (
-        f"{', '.join(undefined)}: undefined on the validation split, which has too few documents, "
-        f"or the same codes in all of them. The best checkpoint and patience follow {mean}"
+        f"{'; '.join(reasons)}. The best checkpoint and patience follow {mean}"
         f"{', '.join(measured_by)}"
     )
 

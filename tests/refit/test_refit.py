@@ -17,7 +17,7 @@ from icdcli.model.checkpoint import load_model
 from icdcli.model.files.export import export_model
 from icdcli.refit.gain import Gain
 from icdcli.refit.run import default_folds, refit
-from icdcli.refit.words import gain_in_words
+from icdcli.refit.words import gain_in_words, metrics_in_words
 from icdcli.run_dir import read_rows
 from icdcli.training.run import resume_training, run_training
 from icdcli.training.setting_up.final_fit import FINAL_FIT, FinalFit
@@ -43,6 +43,7 @@ def fitted(notes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fitted")
     keys = {**KEYS, "data_path": notes, "project": folder / "runs", "name": "run"}
     keys |= {"cache_dir": folder / "cache", "principal": True}
+    keys["metrics"] = "[map, f1_micro, principal_mrr]"
     run = run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
     return run, refit(run, 3)
 
@@ -90,6 +91,9 @@ def test_the_choice_of_the_principal_diagnosis_keeps_the_weights_of_the_run(fitt
     assert after.weights == before.weights == FinalFit.read(found.result.run.root).principal
     assert after.tuned_on == "the validation split, before it was trained on (run run)"
     assert (after.rates_L != before.rates_L).any()  # those of all documents
+    # The folds have no scores for it.
+    assert [*metrics_in_words(found.final_fit)][-1].split() == ["principal_mrr", "undefined"]
+    assert found.final_fit.monitored_by == ("map", "f1_micro")
 
 
 def test_its_card_says_what_was_measured_by_what(fitted, tmp_path):
