@@ -1,7 +1,7 @@
 """The runs that are to be members of an ensemble, and whether they can be combined."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,15 @@ def find_candidates(
     for other in found:
         _require_fit(lead, other)
     return [lead, *(one for one in found if one is not lead)]
+
+
+def warn_of_principal(configs: Iterable[Config], on_warning: Callable[[str], object]) -> None:
+    """Warn if members learn the principal diagnosis, which their ensemble doesn't choose."""
+    if any(config.data.principal for config in configs):
+        on_warning(
+            "principal: an ensemble doesn't choose the principal diagnosis, although its members "
+            "learn it. Pass the run of a member to `icdcode predict` to get one."
+        )
 
 
 def _same_place(one: Candidate, other: Candidate) -> bool:

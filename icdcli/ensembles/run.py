@@ -24,7 +24,7 @@ from icdcli.ensembles.fitting import (
     fit_ensemble,
     held_out_metrics,
 )
-from icdcli.ensembles.members import Candidate, find_candidates
+from icdcli.ensembles.members import Candidate, find_candidates, warn_of_principal
 from icdcli.ensembles.out_of_fold_scores import out_of_fold_scores
 from icdcli.ensembles.run_folder import write_ensemble
 from icdcli.io.progress import Progress
@@ -132,6 +132,8 @@ def ensemble_runs(
     began = time.monotonic()
     candidates = find_candidates(runs, load, on_warning)
     lead = candidates[0]
+    if into is None:  # else, it was said before the members were trained
+        warn_of_principal((one.config for one in candidates), on_warning)
     first = runs[0].root if isinstance(runs[0], RunDir) else Path(runs[0])
     project = first.absolute().parent if project is None else project
     require_project(project)

@@ -27,6 +27,7 @@ from queue import Queue
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.distributed.signals import STOP_SIGNALS
+from icdcli.ensembles.members import warn_of_principal
 from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.files import write_json, writing
@@ -108,6 +109,7 @@ def train_seeds(
         done = set(config.run.seeds) <= set(finished_seeds(run))
         if done and checkpoint_folder(run, "last") is not None:
             return None
+        warn_of_principal([config], on_warning)
         members = train_members(run, config, overrides, on_message=on_message, command=command)
         run.change_config(load_config(members[0].args, as_typed=True), ["code_system"])
         return ensemble_runs(

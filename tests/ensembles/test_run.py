@@ -173,6 +173,17 @@ def test_runs_that_do_not_go_together_are_refused(made, member_runs, train_membe
     refused("were trained on different documents", [mean, texts])
 
 
+def test_members_that_learn_the_principal_diagnosis_are_warned_of(member_runs, tmp_path):
+    learns = changed(member_runs["mean"], tmp_path / "learns", principal=True)
+    other, warned = member_runs["tfidf"], []
+    (tmp_path / "file").touch()  # ends it before anything is scored
+    for runs in ([other, learns], [other, member_runs["mean"]]):
+        with pytest.raises(ConfigError):
+            ensemble_runs(runs, "x", project=tmp_path / "file", on_warning=warned.append)
+    [warning] = warned
+    assert "doesn't choose the principal diagnosis" in warning
+
+
 def test_runs_with_other_evidence_for_the_same_documents_go_together():
     keys = ["data_path=codiesp", "language=en"]
     plain = load_config(None, keys)

@@ -111,6 +111,19 @@ def test_several_devices_train_at_a_time_one_model_each(seeds_config):
     assert finished_seeds(run) == [0, 1, 2, 3]
 
 
+def test_seeds_that_learn_the_principal_diagnosis_are_warned_of_before(seeds_config):
+    run, warned = new_seeds_run(seeds_config(principal=True)), []
+    with pytest.raises(MemberStoppedError):
+        train_seeds(
+            run,
+            on_message=print,
+            on_warning=warned.append,
+            command=InThisProcess(failing=["seed=0"]),
+        )
+    [warning] = warned
+    assert "doesn't choose the principal diagnosis" in warning
+
+
 def test_wrong_seeds_are_refused(seeds_config, config, monkeypatch):
     with pytest.raises(ConfigError, match="seeds: needs at least two"):
         seeds_config(seeds="[3]")
