@@ -4,7 +4,8 @@ A softmax over the label space. Its logits begin with what is known without read
 logit of the code, and how often the code is the principal diagnosis of documents that have it.
 Training adds what the text says: a few queries of its own look for the words that say why the
 patient came, and each code has an output vector for what they find. The logits of the codes are
-only read, so that their own training is the same with and without this output.
+only read: no gradient of this output reaches their head. But all gradients are clipped together,
+and a backbone that is trained learns from both outputs.
 
 Shapes: B documents, T tokens, L labels, D width of the backbone, W width of what is found, H
 queries, N documents of one length, S their length.
