@@ -116,7 +116,8 @@ class ByteStream:
         finally:
             self._stopped.set()
             self._free.put(np.empty(0, dtype=np.uint8))  # wakes the thread if it waits for a buffer
-            thread.join()
+            if thread is not threading.current_thread():  # in which garbage may be collected
+                thread.join()
 
     def _taken(self) -> Iterator[Block]:
         while True:
