@@ -143,8 +143,8 @@ def predict(
     concepts: Annotated[
         Path | None,
         typer.Option(
-            help="With --format omop-conditions: folder of CONCEPT and CONCEPT_RELATIONSHIP, "
-            "from which rows get their concepts. Default: concepts are 0."
+            help="With --format omop-conditions or omop-procedures: folder of CONCEPT and "
+            "CONCEPT_RELATIONSHIP, from which rows get their concepts. Default: concepts are 0."
         ),
     ] = None,
     shard: Annotated[
@@ -165,7 +165,8 @@ def predict(
     date_column: Annotated[
         str | None,
         typer.Option(
-            help="With --check or --format omop-conditions: column of the days in tables."
+            help="With --check, --format omop-conditions or omop-procedures: column of the days in "
+            "tables."
         ),
     ] = None,
     encoding: Annotated[
@@ -216,10 +217,9 @@ def predict(
 
     refuse_url(run_dir, str(run_dir))
     require_checkpoint(run_dir, load)
-    if output is None and (format is not None or shard is not None):
-        raise ConfigError(
-            f"--{'shard' if format is None else 'format'}: is for files. Add --output."
-        )
+    for option, value in (("format", format), ("shard", shard), ("concepts", concepts)):
+        if output is None and value is not None:
+            raise ConfigError(f"--{option}: is for files. Add --output.")
     import_visibly("icdcli.predict.run", Output(json))
     only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
     checking = _checking(check or resolve, resolve, date, only_checks)

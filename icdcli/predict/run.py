@@ -21,6 +21,7 @@ from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
 from icdcli.predict.counting import OnMessage
 from icdcli.predict.formats.format_name import FormatName
+from icdcli.predict.formats.omop_concepts import concept_tables
 from icdcli.predict.formats.registry import needs_evidence
 from icdcli.predict.output_writing import OnCoded, output_parts, write_parts
 from icdcli.predict.prediction_file import PredictionFile, output_path
@@ -146,13 +147,15 @@ def predict_to_file(
     Raises:
         ConfigError: If there is no such run, if there can't be such a file, or if the codes are to
             be checked and the model's editions aren't at hand.
-        DataError: If a note can't be read, or if the file can't be written.
+        DataError: If a note or a table of concepts can't be read, or if the file can't be written.
         ResumeError: If the checkpoint is missing, incomplete or was changed.
     """
     group = join_process_group("cpu") if process_group is None else process_group
     output, selection = output_path(output), Selection(top, min_score)
     evidence = evidence or needs_evidence(format)
     # Loading may take minutes: first see whether there can be such a file.
+    if concepts is not None:
+        concept_tables(concepts)
     accepting = partial(_accepting, selection, accept_score)
     before = checkpoint_of(run, load)
     of = partial(output_parts, notes, output, shard=shard, concepts=concepts)

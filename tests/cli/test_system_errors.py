@@ -11,7 +11,7 @@ import pytest
 from icdcli import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["--version", "config show", "config schema", "--help"]
+COMMANDS = ["config show", "--help"]  # by icdcode's output, and by the command line's own
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,11 @@
 """The concepts of codes in OMOP's vocabularies: the tables CONCEPT and CONCEPT_RELATIONSHIP."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from icdcli.data.sources.omop import OmopReading
 from icdcli.errors import DataError
@@ -41,40 +44,42 @@ def read_concepts(folder: Path) -> Concepts:
     Raises:
         DataError: If a table is missing or can't be read.
     """
-    tables = _tables(folder)
+    tables = concept_tables(folder)
     reading = OmopReading()
     sources: dict[tuple[str, str], int] = {}
-    columns = ("concept_id", "concept_code")
-    for vocabulary in _VOCABULARIES:
-        where = {"vocabulary_id": vocabulary}
-        for id, code in _rows(reading, tables["concept"], columns, where):
-            sources[vocabulary, _plain(code)] = int(id)
+    columns = ("vocabulary_id", "concept_id", "concept_code")
+    for vocabulary, id, code in _rows(reading, tables["concept"], columns, _VOCABULARIES):
+        sources[vocabulary, _plain(code)] = int(id)
     if not sources:
         raise DataError(
             f"{tables['concept']}: has no concept of {', '.join(_VOCABULARIES[:4])}. Download "
             "these vocabularies, too."
         )
-    ours = {*map(str, sources.values())}
-    related = ("concept_id_1", "concept_id_2", "invalid_reason")
+    columns = ("concept_id_1", "concept_id_2", "invalid_reason")
+    maps_to = {"relationship_id": _MAPS_TO}
+    ours = map(str, sources.values())
     mapped = [
         (int(one), int(other))
         for one, other, invalid in _rows(
-            reading, tables["concept_relationship"], related, {"relationship_id": _MAPS_TO}
+            reading, tables["concept_relationship"], columns, ours, maps_to
         )
-        if one in ours and not invalid
+        if not invalid
     ]
     wanted = {str(other) for _, other in mapped}
-    domains: dict[int, str] = {}
-    for id, domain in _rows(reading, tables["concept"], ("concept_id", "domain_id"), {}):
-        if id in wanted:
-            domains[int(id)] = domain
+    rows = _rows(reading, tables["concept"], ("concept_id", "domain_id"), wanted)
+    domains = {int(id): domain for id, domain in rows}
     standards: dict[tuple[str, int], list[int]] = {}
     for one, other in sorted(mapped):
         standards.setdefault((domains.get(other, ""), one), []).append(other)
     return Concepts(sources, standards)
 
 
-def _tables(folder: Path) -> dict[str, Path]:
+def concept_tables(folder: Path) -> dict[str, Path]:
+    """Return the files of the tables in a folder.
+
+    Raises:
+        DataError: If one is missing.
+    """
     there = {path.name.lower(): path for path in list_folder(folder)}
     found = {
         name: there[name + ending]
@@ -92,10 +97,17 @@ def _tables(folder: Path) -> dict[str, Path]:
 
 
 def _rows(
-    reading: OmopReading, path: Path, columns: Sequence[str], where: dict[str, str]
+    reading: OmopReading,
+    path: Path,
+    columns: Sequence[str],
+    values: Iterable[str],
+    where: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a table that have one of these values in the first column."""
+    wanted = pa.array(values, pa.string())
     for arrays in reading.arrays(path, columns, where):
-        yield from zip(*(one.to_pylist() for one in arrays), strict=True)
+        found = pc.is_in(arrays[0], wanted)
+        yield from zip(*(pc.filter(one, found).to_pylist() for one in arrays), strict=True)
 
 
 def _plain(code: str) -> str:

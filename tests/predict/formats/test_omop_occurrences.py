@@ -11,7 +11,7 @@ from icdcli.data.benchmarks.protocols import PATIENT
 from icdcli.data.notes.files import find_notes
 from icdcli.data.notes.text import Note, Origin
 from icdcli.data.sources.admission import Code
-from icdcli.data.sources.omop import OmopSource
+from icdcli.data.sources.omop import OmopReading, OmopSource
 from icdcli.errors import ConfigError, DataError
 from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.omop_concepts import read_concepts
@@ -22,6 +22,7 @@ from icdcli.predict.formats.omop_occurrences import (
     require_occurrence,
 )
 from icdcli.predict.formats.registry import Shape, choose_format
+from icdcli.predict.run import predict_to_file
 
 # The order, the types and the required columns of the CDM's own list of fields
 # (OMOP_CDMv5.4_Field_Level.csv).
@@ -128,6 +129,38 @@ def test_concepts_are_those_that_codes_map_to_in_the_tables_domain(coded_notes, 
     ]
     (row,) = Occurrences("procedure", vocabularies).rows(NOTES[0], coded[0])
     assert row[PROCEDURE_OCCURRENCE.names.index("procedure_concept_id")] == 93
+
+
+def test_no_table_of_concepts_is_read_again_for_each_vocabulary(vocabularies, monkeypatch):
+    read = []
+    arrays = OmopReading.arrays
+
+    def counted(self, path, *arguments):
+        read.append(path.stem)
+        return arrays(self, path, *arguments)
+
+    monkeypatch.setattr(OmopReading, "arrays", counted)
+    concepts = read_concepts(vocabularies)
+    assert read == ["CONCEPT", "CONCEPT_RELATIONSHIP", "CONCEPT"]
+    assert concepts.sources == {
+        ("ICD10CM", "M109"): 11,
+        ("ICD10CM", "R059"): 12,
+        ("ICD10PCS", "0BJ08ZZ"): 13,
+        ("ICD9CM", "M109"): 14,
+    }
+    assert concepts.standards == {
+        ("Condition", 11): [90, 91],
+        ("Observation", 11): [92],
+        ("Procedure", 13): [93],
+    }
+
+
+def test_a_missing_table_of_concepts_is_found_before_the_model_is_loaded(vocabularies, tmp_path):
+    (vocabularies / "CONCEPT.csv").unlink()
+    pandas.DataFrame({"text": ["Gout"]}).to_csv(tmp_path / "notes.csv", index=False)
+    notes, output = find_notes([str(tmp_path / "notes.csv")]), tmp_path / "codes.csv"
+    with pytest.raises(DataError, match="table CONCEPT is missing"):  # there is no model at all
+        predict_to_file(tmp_path, notes, output, format="omop-conditions", concepts=vocabularies)
 
 
 def test_what_is_written_can_be_trained_on_with_the_notes_that_were_read(write, tmp_path):
