@@ -4,7 +4,7 @@ Documents whose principal diagnosis isn't known are left out. One outside of the
 as missed: it has no rank. Codes that are as likely as the right one share its rank: half of them
 count as more likely.
 
-Shapes: N documents, L labels.
+Shapes: N documents, B some of them, L labels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.config.metric_names import PRINCIPAL_METRICS
-from icdcli.metrics.arrays import Floats
+from icdcli.metrics.arrays import Floats, row_blocks
 from icdcli.metrics.document_statistics import Statistics
 from icdcli.model.principal.choice import OUTSIDE, UNKNOWN_PRINCIPAL
 
@@ -30,11 +30,14 @@ def principal_values(
     """
     accuracy_N, reciprocal_N = np.zeros((2, len(principal_N)))
     rows = np.flatnonzero(principal_N >= 0)
-    gold_N = logits_NL[rows, principal_N[rows]][:, None]
-    above_N = (logits_NL[rows] > gold_N).sum(axis=1)
-    equal_N = (logits_NL[rows] == gold_N).sum(axis=1) - 1
-    reciprocal_N[rows] = 1 / (1 + above_N + equal_N / 2)
-    accuracy_N[rows] = logits_NL[rows].argmax(axis=1) == principal_N[rows]
+    for block in row_blocks(len(rows), logits_NL.shape[1]):
+        own_B = rows[block]
+        logits_BL, gold_B = logits_NL[own_B], principal_N[own_B]
+        gold_B1 = np.take_along_axis(logits_BL, gold_B[:, None], axis=1)
+        above_B = (logits_BL > gold_B1).sum(axis=1)
+        equal_B = (logits_BL == gold_B1).sum(axis=1) - 1
+        reciprocal_N[own_B] = 1 / (1 + above_B + equal_B / 2)
+        accuracy_N[own_B] = logits_BL.argmax(axis=1) == gold_B
     for values_N in (accuracy_N, reciprocal_N):
         values_N[principal_N == UNKNOWN_PRINCIPAL] = np.nan
     return dict(zip(PRINCIPAL_METRICS, (accuracy_N, reciprocal_N), strict=True))

@@ -6,7 +6,7 @@ principal one of the training documents that have it, and what the model has lea
 diagnoses from the texts themselves. All codes share their weights, which are fitted on the
 validation split like those of the fusion (`icdcli.evaluation.principal.fitting`).
 
-Shapes: N documents, L labels, F features.
+Shapes: N documents, B some of them, L labels, F features.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.data.relabeling import Relabeling
 from icdcli.errors import DataError
+from icdcli.metrics.arrays import row_blocks
+from icdcli.model.inference.room import zeros
 
 FEATURES = ("score", "rate", "own")
 """The features: the logarithm of the score, of the rate among the documents with the code, and the
@@ -116,11 +118,13 @@ class PrincipalChoice:
         self, scores_NL: NDArray[np.float32], own_NL: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return the logits of the principal diagnosis, whose softmax are its probabilities."""
-        logits_NL = np.zeros(scores_NL.shape, np.float32)
-        for name, values in self.features(scores_NL, own_NL).items():
-            if self.weights[name]:
-                logits_NL += np.float32(self.weights[name]) * values
-        logits_NL[:, ~self.possible_L] = -np.inf
+        logits_NL = zeros(len(scores_NL), scores_NL.shape[1], np.float32)
+        for rows in row_blocks(*scores_NL.shape):
+            logits_BL = logits_NL[rows]
+            for name, values in self.features(scores_NL[rows], own_NL[rows]).items():
+                if self.weights[name]:
+                    logits_BL += np.float32(self.weights[name]) * values
+            logits_BL[:, ~self.possible_L] = -np.inf
         return logits_NL
 
     def probabilities(
@@ -131,7 +135,7 @@ class PrincipalChoice:
         if not self.possible_L.any():
             return np.zeros_like(logits_NL)
         logits_NL -= logits_NL.max(axis=1, keepdims=True)
-        shares_NL = np.exp(logits_NL)
+        shares_NL = np.exp(logits_NL, out=logits_NL)
         shares_NL /= shares_NL.sum(axis=1, keepdims=True)
         return shares_NL
 

@@ -1,5 +1,6 @@
 """Fitting and measuring the choice of the principal diagnosis."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,10 @@ from icdcli.evaluation.principal.measuring import (
     principal_values,
     with_principal,
 )
+from icdcli.metrics import arrays
 from icdcli.metrics.bootstrap import intervals
 from icdcli.metrics.document_statistics import statistics_of
+from icdcli.model.inference import room
 from icdcli.model.principal.choice import OUTSIDE, UNKNOWN_PRINCIPAL, PrincipalChoice
 
 
@@ -100,6 +103,28 @@ def test_accuracy_and_rank_of_each_document():
         "metrics and isn't in the label space for 1, which count as missed."
     ]
     assert not [*principal_notes(np.array([0, 1]))]
+
+
+def test_many_documents_take_little_memory_and_give_the_same(monkeypatch):
+    random = np.random.default_rng(0)
+    scores_NL, own_NL = random.random((2, 1000, 500), np.float32)
+    gold_N, labels = random.integers(-2, 500, 1000), np.arange(500)
+    weights = {"score": 1.0, "rate": 2.0, "own": 0.5}
+    choice = PrincipalChoice(scores_NL[0], labels > 9, weights, weights)
+    whole_NL = choice.logits(scores_NL, own_NL)
+    whole = principal_values(whole_NL, gold_N)
+    monkeypatch.setattr(arrays, "_BLOCK", 1 << 14)
+    monkeypatch.setattr(room, "IN_MEMORY", 1 << 19)
+    tracemalloc.start()
+    logits_NL = choice.logits(scores_NL, own_NL)
+    found = principal_values(logits_NL, gold_N)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(logits_NL, np.memmap)
+    assert peak < scores_NL.nbytes / 2
+    assert (logits_NL == whole_NL).all()
+    for name, values_N in whole.items():
+        assert np.array_equal(values_N, found[name], equal_nan=True)
 
 
 def test_an_evaluation_has_them_with_intervals():
