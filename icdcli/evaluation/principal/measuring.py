@@ -66,13 +66,16 @@ def with_principal(
 
 
 def principal_notes(principal_N: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the sentence about documents that are left out or count as missed, if any."""
+    """Yield what a reader must know about documents that are left out or count as missed."""
     unknown = int((principal_N == UNKNOWN_PRINCIPAL).sum())
     outside = int((principal_N == OUTSIDE).sum())
-    parts = []
     if unknown:
-        parts.append(f"is unknown for {unknown:,}, which are left out of its metrics")
+        yield (
+            "principal_accuracy and principal_mrr leave out documents whose principal diagnosis "
+            f"isn't known ({unknown:,} of {len(principal_N):,})."
+        )
     if outside:
-        parts.append(f"isn't in the label space for {outside:,}, which count as missed")
-    if parts:
-        yield f"Of {len(principal_N):,} documents, the principal diagnosis {' and '.join(parts)}."
+        yield (
+            "Principal diagnoses outside of the label space count as missed "
+            f"({outside:,} of {len(principal_N):,} documents)."
+        )

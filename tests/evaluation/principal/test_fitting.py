@@ -99,8 +99,9 @@ def test_accuracy_and_rank_of_each_document():
     assert means_of(values)["principal_accuracy"] == 0.5
     assert np.isnan(means_of(principal_values(logits_NL[:1], np.array([-1])))["principal_mrr"])
     assert [*principal_notes(principal_N)] == [
-        "Of 5 documents, the principal diagnosis is unknown for 1, which are left out of its "
-        "metrics and isn't in the label space for 1, which count as missed."
+        "principal_accuracy and principal_mrr leave out documents whose principal diagnosis isn't "
+        "known (1 of 5).",
+        "Principal diagnoses outside of the label space count as missed (1 of 5 documents).",
     ]
     assert not [*principal_notes(np.array([0, 1]))]
 
