@@ -102,11 +102,12 @@ class TfidfModel:
         return score_batches(batches, self.text_cleaning, labels, list, score, ahead)
 
     def _score(self, texts: Sequence[str], as_logits: bool) -> NoteScores:
-        logits_NL = self.logits(texts)
+        read = self._read(texts)
+        logits_NL = self.words.logits(read)
         scores_NL = logits_NL if as_logits else probabilities({NETWORK: logits_NL}, None)
         principal_NL = None
         if self.principal is not None and self.principal_words is not None and not as_logits:
-            own_NL = self.principal_words.logits(self._read(texts))
+            own_NL = self.principal_words.logits(read)
             principal_NL = self.principal.probabilities(scores_NL, own_NL)
         ones = [1] * len(texts)
         whole = [1.0] * len(texts)

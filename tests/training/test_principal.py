@@ -17,6 +17,7 @@ from icdcli.evaluation.evaluate import evaluate_split
 from icdcli.evaluation.principal.measuring import means_of, principal_values
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import verify
+from icdcli.lexical.reading import NoteReading
 from icdcli.model.checkpoint import load_model
 from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.run_dir import RunDir, find_checkpoint
@@ -151,10 +152,13 @@ def test_predictions_mark_it_also_below_the_threshold(baseline):
     assert [(code.code, code.principal) for code in hidden.codes] == [("B02", True)]
 
 
-def test_the_scores_of_notes_are_those_of_the_split(baseline):
+def test_the_scores_of_notes_are_those_of_the_split(baseline, monkeypatch):
     model, corpus, *_ = baseline
     split, texts = score_split(model, corpus, "test"), [*corpus.texts("test")]
+    read, really = [], NoteReading.read
+    monkeypatch.setattr(NoteReading, "read", lambda *one: read.append(one[1]) or really(*one))
     found = model.score_notes(texts)
+    assert read == texts  # each once, although two classifiers score it
     assert found.principal_NL.argmax(axis=1).tolist() == split.principal_NL.argmax(axis=1).tolist()
     assert found.principal_NL.sum(axis=1) == pytest.approx(1)
     assert next(model.score_batches([texts[:2]], as_logits=True)).principal_NL is None
