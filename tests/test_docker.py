@@ -95,6 +95,32 @@ def test_it_has_a_health_check_a_volume_and_a_command_that_is_understood() -> No
     assert [one for one in command if one.startswith("--") and one not in help] == []
 
 
+def examples(text: str) -> list[list[str]]:
+    """Return the words of each ``docker run`` of the image."""
+    joined = re.sub(r"\\\n#? *", " ", text)
+    found = [shlex.split(line) for line in re.findall(r"docker run .*", joined)]
+    return [words for words in found if "icdcode" in words]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("docker/Dockerfile", 2), ("docs/serve.md", 2), ("docs/offline.md", 1)]
+)
+def test_examples_run_as_the_user_whose_checkpoints_nobody_else_can_read(
+    name: str, count: int
+) -> None:
+    found = examples((ROOT / name).read_text(encoding="utf-8"))
+    assert len(found) == count
+    for words in found:
+        assert words[words.index("--user") + 1] == "$(id -u):$(id -g)"
+        places = [word.split(":") for word in words if word.startswith("$PWD/")]
+        assert len(places) == words.count("-v")
+        written = [inside for _, inside, *mode in places if not mode]
+        assert written in (["/data"], ["/codes"])
+        if "predict" in words:  # not into the folder that it reads
+            assert words[words.index("-w") + 1] == "/codes"
+            assert words[-2:] == ["--output", "codes.jsonl"]
+
+
 @pytest.mark.skipif(
     (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="hadolint is for Linux"
 )
