@@ -119,7 +119,7 @@ def files_in(path: Path, is_one: Callable[[Path], bool], kind: str) -> list[Path
         return [path]
     found = sorted(file for file in list_folder(path) if file.is_file() and is_one(file))
     if not found:
-        raise DataError(f"{path}: no file of this folder has {kind}. Give one that has them.")
+        raise DataError(f"{path}: no file of this folder has {kind}. Give a folder that has them.")
     return found
 
 
