@@ -27,10 +27,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, norm, t
+from scipy.special import ndtri, stdtrit
 
 from icdcli.metrics.arrays import Floats
 from icdcli.metrics.document_statistics import Statistics
+from icdcli.metrics.proportions import wilson_interval
 
 RESAMPLES = 1000
 _AT_ONCE = 100  # resamples in memory together
@@ -89,8 +90,7 @@ def intervals(
             counted = statistics.means[name][~np.isnan(statistics.means[name])]
             if not len(counted):
                 continue
-            matched = binomtest(int(counted.sum()), len(counted)).proportion_ci(0.95, "wilson")
-            found[name] = Interval(float(matched.low), float(matched.high))
+            found[name] = Interval(*wilson_interval(int(counted.sum()), len(counted)))
         elif _vary(values_R):
             low, high = _bounds(statistics.metrics[name], values_R, len(statistics))
             found[name] = Interval(max(low, 0.0), high if name == "loss" else min(high, 1.0))
@@ -170,7 +170,7 @@ def _vary(values_R: Floats) -> bool:
 
 def _bounds(value: float, values_R: Floats, documents: int) -> tuple[float, float]:
     expanded = (
-        t.ppf(0.975, documents - 1) / norm.ppf(0.975) * np.sqrt(documents / (documents - 1))
+        stdtrit(documents - 1, 0.975) / ndtri(0.975) * np.sqrt(documents / (documents - 1))
         if documents > 1
         else 1.0
     )

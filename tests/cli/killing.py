@@ -7,6 +7,8 @@ training; an operation is a number, or the name that the next rename would give.
 number of operations of a complete run, its folder, and the folder of each killed run.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -97,12 +99,23 @@ def run(project, words, kill=None):
             code = end.code or 0
         finally:
             sys.stdout.flush()
-            os.write(writing, str(count[0]).encode())
+            with os.fdopen(writing, "w") as pipe:
+                json.dump([count[0], [*sys.modules]], pipe)
             os._exit(code)
     os.close(writing)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with os.fdopen(reading) as pipe:
-        return code, int(pipe.read() or 0)
+        operations, modules = json.loads(pipe.read() or "[0, []]")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    import_once(modules)
+    return code, operations
+
+
+def import_once(modules):
+    """Import what a command imported, so that the next ones needn't."""
+    for name in modules:
+        if name not in sys.modules:
+            with contextlib.suppress(ImportError):  # not all are files: some packages make modules
+                importlib.import_module(name)
 
 
 def killed_and_resumed(config, project, name, first, second):

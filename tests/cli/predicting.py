@@ -2,8 +2,9 @@
 
 A program of its own, based on `killing.py`. Usage: ``python predicting.py RUN NOTES OUTPUT
 CHARACTERS KILLS``. CHARACTERS is the size of a block; KILLS is JSON: for each output, the
-operations at which to kill it one after the other; an empty list means each operation. Prints JSON:
-the number of operations of a complete call, and the exit codes for each output.
+operations at which to kill it one after the other; or {"from": first, "every": step}: an output for
+each of these operations. Prints JSON: the number of operations of a complete call, and the exit
+codes for each output.
 """
 
 import json
@@ -29,7 +30,9 @@ if __name__ == "__main__":
         )
 
     code, operations = predict(output, None)
-    points = json.loads(kills) or [[kill] for kill in range(1, operations + 1)]
+    points = json.loads(kills)
+    if isinstance(points, dict):
+        points = [[kill] for kill in range(points["from"], operations + 1, points["every"])]
     outputs = [output.with_name(f"{number}{output.suffix}") for number in range(len(points))]
     codes = [
         [predict(path, kill)[0] for kill in [*point, None]]
