@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests and the demo start many processes, which would compile the package each time.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
 SPELLED := icdcli tests docs benchmarks configs docker examples .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
