@@ -17,7 +17,7 @@ import re
 import sys
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -85,12 +85,13 @@ VERBS = frozenset(
 
 @dataclass(frozen=True)
 class Text:
-    """One piece of prose: its file, line and kind."""
+    """One piece of prose: its file, line and kind, and whether it is a function's docstring."""
 
     path: Path
     line: int
     kind: str
     words: str
+    of_function: bool = False
 
 
 @dataclass
@@ -143,9 +144,9 @@ def is_imperative(docstring: str) -> bool:
     return words[0].lower() in VERBS and (len(words) < 2 or words[1] != "of")
 
 
-def docstrings(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.Constant]]:
+def docstrings(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.AST, ast.Constant]]:
     """Yield the modules, classes and functions of a file that have a docstring, and its node."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -168,10 +169,10 @@ def strings(node: ast.AST) -> Iterator[tuple[int, str]]:
             yield from strings(child)
 
 
-def messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def messages(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield the strings that users read: raised, warned, printed, or a help text."""
     seen: set[tuple[int, str]] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         spoken: list[ast.AST] = []
         if isinstance(node, ast.Raise) and node.exc is not None:
             spoken = [node.exc]
@@ -206,13 +207,14 @@ def find_texts(path: Path) -> Iterator[Text]:
     if path.suffix != ".py":
         yield Text(path, 1, "page", source)
         return
-    tree = ast.parse(source)
-    for _, docstring in docstrings(tree):
-        yield Text(path, docstring.lineno, "docstring", str(docstring.value))
+    nodes = list(ast.walk(ast.parse(source)))
+    for node, docstring in docstrings(nodes):
+        of_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield Text(path, docstring.lineno, "docstring", str(docstring.value), of_function)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Text(path, token.start[0], "comment", token.string.lstrip("# "))
-    for line, words in messages(tree):
+    for line, words in messages(nodes):
         yield Text(path, line, "message", words)
 
 
@@ -230,13 +232,11 @@ def count(path: Path, kinds: Sequence[str] = KINDS) -> Counts:
             counts.words += len(words)
             counts.where += words.count("where")
             counts.tell += sum(word in ("tell", "tells", "told") for word in words)
-    if path.suffix == ".py" and "docstring" in kinds:
-        for node, docstring in docstrings(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if text.of_function:
                 counts.functions += 1
-                if not is_imperative(str(docstring.value)):
-                    first = str(docstring.value).strip().splitlines()[0]
-                    counts.not_imperative.append(f"{name_of(path)}:{docstring.lineno}: {first}")
+                if not is_imperative(text.words):
+                    first = text.words.strip().splitlines()[0]
+                    counts.not_imperative.append(f"{name_of(path)}:{text.line}: {first}")
     return counts
 
 
