@@ -1,7 +1,6 @@
 """Wheels are made again from what is installed, so that an installation of them is the same."""
 
 import hashlib
-import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from importlib.metadata import Distribution, distribution
@@ -14,7 +13,6 @@ from packaging.utils import parse_wheel_filename
 
 from icdcli.bundling import wheels
 from icdcli.bundling.wheels import (
-    build_own_wheel,
     compatible_platforms,
     download_wheels,
     needed_distributions,
@@ -176,26 +174,3 @@ def test_wheels_for_older_systems_work_on_newer_ones(
 ) -> None:
     found = compatible_platforms(platform)
     assert (found[0], found[-1], len(found)) == (first, last, count)
-
-
-@pytest.mark.slow
-def test_icdcodes_own_wheel_has_all_files_of_the_package(tmp_path: Path) -> None:
-    with ZipFile(build_own_wheel(tmp_path)) as archive:
-        packed = set(archive.namelist())
-    root = Path(wheels.__file__).parents[2]
-    of_git = subprocess.run(
-        ["git", "ls-files", "icdcli", "configs"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    wanted = {name.replace("configs/", "icdcli/configs/", 1) for name in of_git}
-    for some in (
-        "icdcli/configs/laptop.yaml",
-        "icdcli/icd/editions/tables/",
-        "static/",
-        "install.py",
-    ):
-        assert any(some in name for name in wanted)
-    assert wanted - packed == set()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy
 import pytest
@@ -84,6 +85,29 @@ def test_a_bundle_that_lacks_wheels_is_not_installed(made, tmp_path):
     assert "No matching distribution found for" in done.stderr
     assert "error: the installation failed; the reason is above" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_icdcodes_own_wheel_has_all_files_of_the_package(made):
+    (wheel,) = (made / "wheels").iterdir()
+    with ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    of_git = subprocess.run(
+        ["git", "ls-files", "icdcli", "configs"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    wanted = {name.replace("configs/", "icdcli/configs/", 1) for name in of_git}
+    for some in (
+        "icdcli/configs/laptop.yaml",
+        "icdcli/icd/editions/tables/",
+        "static/",
+        "install.py",
+    ):
+        assert any(some in name for name in wanted)
+    assert wanted - packed == set()
 
 
 @pytest.mark.slow
