@@ -25,7 +25,7 @@ from icdcli.run_dir import read_rows
 ROOT = Path(__file__).parents[2]
 PART = Path(__file__).with_name("part_of_each.py")
 CLOCK = {"seconds", "tokens_per_second"}
-WHOLE = {"pooling_mode": "mean"}
+WHOLE = {"pooling_mode": "mean", "principal": True, "metrics": "[f1_micro, principal_mrr]"}
 HALF = {"pooling_mode": "mean", "bit": 16, "freeze_backbone": False}
 ADAPTERS = {
     "lora_activate": True,

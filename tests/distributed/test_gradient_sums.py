@@ -18,6 +18,7 @@ from icdcli.run_dir import read_rows
 
 ROOT = Path(__file__).parents[2]
 FULL = {"freeze_backbone": False, "pooling_mode": "mean", "batch_size": 23, "steps": 10}
+FULL |= {"principal": True, "metrics": "[f1_micro, principal_mrr]"}
 
 
 class Transfers:

@@ -101,11 +101,12 @@ def columns(model, codes):
     [*((kind, False) for kind in KINDS), ("label attention", True), ("linear head", True)],
 )
 def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, kind, lexical):
-    run = trained(kind, lexical=lexical, lexicon=lexical)
+    run = trained(kind, lexical=lexical, lexicon=lexical, principal=True)
     made = migrate_run(run, NEWER)
     before, after = load_model(run.root), load_model(made.run)
     assert list(after.labels.codes) == sorted([*KEPT, *CHILDREN])
-    old_NL, new_NL = before.scores(TEXTS), after.scores(TEXTS)
+    old, new = before.score_notes(TEXTS), after.score_notes(TEXTS)
+    old_NL, new_NL = old.scores_NL, new.scores_NL
     assert np.array_equal(new_NL[:, columns(after, KEPT)], old_NL[:, columns(before, KEPT)])
     parent_N = old_NL[:, before.labels.index[DIVIDED]]
     for child in columns(after, CHILDREN):
@@ -123,6 +124,15 @@ def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, 
     )
     assert after.fusion == before.fusion
     assert after.predict(TEXTS)
+    # Of two kept codes, the same one is more likely the principal diagnosis, and as much more.
+    odds = [
+        np.divide(*scored.principal_NL[:, columns(model, KEPT)].T)
+        for model, scored in ((before, old), (after, new))
+    ]
+    np.testing.assert_allclose(odds[1], odds[0], rtol=1e-3)
+    assert new.principal_NL.sum(axis=1) == pytest.approx(1)
+    rates = after.principal.rates_L[columns(after, CHILDREN)].tolist()
+    assert rates == [before.principal.rates_L[before.labels.index[DIVIDED]]] * 2
 
 
 def test_the_label_table_names_the_new_edition_and_its_titles(trained):
@@ -194,7 +204,7 @@ def test_training_goes_on_from_a_migrated_run(trained, kind, notes, tmp_path):
 
 
 def test_optimizer_keeps_the_moments_of_kept_codes(trained):
-    run = trained(steps=13)
+    run = trained(steps=13, principal=True)
     made = migrate_run(run, NEWER, load="last")
     old_at, new_at = (find_checkpoint(RunDir(root), "last") for root in (run.root, made.run))
     old, new = (torch.load(at / "state.pt", weights_only=True) for at in (old_at, new_at))
@@ -204,14 +214,14 @@ def test_optimizer_keeps_the_moments_of_kept_codes(trained):
     for place, moments in old["optimizer"]["state"].items():
         for name, value in moments.items():
             other = new["optimizer"]["state"][place][name]
-            if value.ndim and len(value) == 4 and len(other) == len(labels):
+            if not torch.equal(other, value):
+                assert len(value) == len(other) == len(labels) == 4
                 kept = [labels.index[code] for code in KEPT]
                 assert torch.equal(other[kept], value[[old_labels.index[code] for code in KEPT]])
                 assert not other[[labels.index[code] for code in CHILDREN]].any()
                 compared += 1
-            else:
-                assert torch.equal(other, value)
-    assert compared >= 6  # two moments each of queries, outputs and biases
+    # Two moments each of queries, outputs and biases; and of the principal diagnosis' last two.
+    assert compared == 10
 
 
 def test_documents_with_lost_codes_are_evaluated_and_reported(trained):

@@ -100,8 +100,7 @@ def test_an_interrupted_run_learns_the_same(own):
 def test_the_codes_of_a_frozen_network_are_the_same_with_and_without(described, own):
     # Without clipping and dropout, the two outputs have no weight in common.
     options = {"data_path": own().data.data_path, "max_grad_norm": 1e9, "head_dropout": 0}
-    options |= {"code_system": "", "label_init": "random", "description_prior": False, "steps": 8}
-    del options["code_system"]
+    options |= {"label_init": "random", "description_prior": False, "steps": 8}
     with_it, without = (
         new_training(described(**options, principal=principal, accept_unknown_codes=True), ALONE)[0]
         for principal in (True, False)
