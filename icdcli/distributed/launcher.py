@@ -11,6 +11,8 @@ from icdcli.errors import ConfigError
 PROGRAM = ["-m", "icdcli"]
 """The command line of each process, after ``python`` and before the arguments."""
 
+_PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+"""The signals that the launcher passes on to its processes: torch's own, and that of schedulers."""
 _TIME_TO_SAVE = 3600  # seconds that the launcher gives its processes after a signal
 
 
@@ -40,7 +42,7 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     # checkpoint, for which torch would give them 30 seconds.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TIME_TO_SAVE))
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGUSR1")
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", _PASSED_ON)
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
     try:
         main([*options, *PROGRAM, *arguments])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import run
 
 from icdcli.config.loading import to_yaml
 from icdcli.distributed.devices import find_device
@@ -115,6 +116,18 @@ def test_the_tasks_of_srun_are_a_process_group_and_a_batch_script_is_not():
     started = {**task, "SLURM_STEP_NUM_TASKS": "4", "WORLD_SIZE": "2"}
     read_slurm_environment(started)
     assert "RANK" not in started  # torchrun under srun has set the variables already
+
+
+def test_signals_that_end_a_launcher_end_its_processes_too(monkeypatch):
+    names = []
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TORCH")}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(
+        run, "main", lambda _: names.append(environment["TORCHELASTIC_SIGNALS_TO_HANDLE"])
+    )
+    assert launch(["train"], 2, PORT) == 0
+    # The first four are those that torch passes on if nothing else is set.
+    assert {"SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1"} == {*names[0].split(",")}
 
 
 @pytest.mark.slow
