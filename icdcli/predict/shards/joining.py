@@ -91,12 +91,15 @@ def join_shards(
 
 def _complete_set(output: Path, folder: Path) -> list[ShardRecord]:
     """Return the records of all shards in order, if they make one file together."""
-    found = dict(stored_records(output))
-    unfinished = {
-        Shard(int(match[1]), int(match[2]))
-        for path in folder.glob("*.parts")
-        if (match := _UNFINISHED.fullmatch(path.name))
-    }
+    try:
+        found = dict(stored_records(output))
+        unfinished = {
+            Shard(int(match[1]), int(match[2]))
+            for path in folder.glob("*.parts")
+            if (match := _UNFINISHED.fullmatch(path.name))
+        }
+    except OSError as error:
+        raise DataError(f"{folder}: can't be read ({error.strerror}).") from error
     if not found and not unfinished:
         raise ConfigError(
             f"{folder}: has no shards. Write them first: icdcode predict RUN_DIR FILE --output "

@@ -113,13 +113,15 @@ class ShardRecord:
         """Read one.
 
         Raises:
-            DataError: If it isn't in the format that `predict` writes.
+            DataError: If it can't be read, or isn't in the format that `predict` writes.
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             values |= {"shard": Shard(*values["shard"]), "model": tuple(values["model"])}
             return cls(**values)
-        except (OSError, ValueError, TypeError, KeyError):
+        except OSError as error:
+            raise DataError(f"{path}: can't be read ({error.strerror}).") from error
+        except (ValueError, TypeError, KeyError):
             raise DataError(
                 f"{path}: isn't a record of a shard of this version. Delete it, and run the shard "
                 "again."

@@ -171,3 +171,19 @@ def test_shards_of_an_object_store_are_joined_there(write_shard, write_whole, cl
     join_shards(f"memory://bucket/out/{name}")
     assert memory.cat(f"/bucket/out/{name}") == whole
     assert not any(".parts" in path or ".tmp" in path for path in memory.find("/"))
+
+
+@pytest.mark.parametrize("refused", ["ls", "_open"])
+def test_an_object_store_that_refuses_is_one_message(write_shard, memory, monkeypatch, refused):
+    for number in (1, 2):
+        write_shard(f"{number}/2", folder=any_path("memory://bucket/out"))
+
+    def refuse(*_, **__):
+        raise PermissionError("Forbidden")
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DataError, match=r"\.shards.*: can't be read \(access denied"),
+    ):
+        patch.setattr(type(memory), refused, refuse)
+        join_shards("memory://bucket/out/codes.jsonl")
