@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from urllib.error import URLError
+from urllib.request import OpenerDirector
 
 import pytest
 
@@ -91,6 +93,15 @@ def test_nothing_is_downloaded(variable: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(variable, "1")
     with pytest.raises(ConfigError, match=rf"isn't downloaded.*{variable}\)\. Copy it\."):
         download("https://lists.invalid/x", 1, "Copy it.")
+
+
+def test_a_local_mirror_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lead_elsewhere(*_: object, **__: object) -> None:
+        raise URLError(OfflineError("lists.invalid: icdcode works offline"))
+
+    monkeypatch.setattr(OpenerDirector, "open", lead_elsewhere)
+    with pytest.raises(ConfigError, match=r"lists\.invalid: icdcode works offline"):
+        download("http://127.0.0.1/x", 1, "Copy it.")
 
 
 def test_only_what_the_user_switched_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

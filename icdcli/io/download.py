@@ -6,7 +6,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.offline import refuse_download
+from icdcli.offline import OfflineError, refuse_download
 
 
 def download(address: str, timeout: float, advice: str) -> bytes:
@@ -35,6 +35,8 @@ def download(address: str, timeout: float, advice: str) -> bytes:
         ) from error
     except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid host or port
         reason = getattr(error, "reason", error)
+        if isinstance(reason, OfflineError):  # a mirror on this computer leads to another one
+            raise reason from None
         raise DataError(
             f"{address}: can't be downloaded ({reason}). Nothing was written. Try again, or name a "
             f"mirror with --address. {advice}"
