@@ -43,10 +43,10 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# One after another, since some run several processes of their own. pytest exits with 5 if no test is
+# Two at a time, since some run several processes of their own. pytest exits with 5 if no test is
 # marked slow; that isn't a failure.
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow || test $$? -eq 5
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

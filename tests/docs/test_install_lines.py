@@ -37,7 +37,6 @@ FIRST_PAGES = [
         "README.md",
         "docs/getting-started.md",
         "docs/own-notes.md",
-        "docs/ko/own-notes.md",
     )
 ]
 NOT_HERE = ("pip install ", "make ", "psql ")  # the line itself; make's environment; a database
@@ -179,6 +178,14 @@ def test_every_command_works_after_the_install_line(
                     run_line(line, found, tmp_path)
                     ran += 1
     assert ran > 4
+
+
+@pytest.mark.parametrize(
+    ("english", "korean"),
+    [("README.md", "README.ko.md"), ("docs/own-notes.md", "docs/ko/own-notes.md")],
+)
+def test_translations_have_the_same_install_line(english: str, korean: str) -> None:
+    assert set(install_lines(ROOT / korean)) == set(install_lines(ROOT / english)) != set()
 
 
 @pytest.mark.slow
