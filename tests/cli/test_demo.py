@@ -19,7 +19,9 @@ SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
 
 
 @pytest.mark.slow
-def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode, tmp_path):
+def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(
+    icdcode, tmp_path, monkeypatch
+):
     first = icdcode("demo", tmp_path, "--json", *SMALL)
     assert first.code == 0, first.err
     run = tmp_path / "outputs" / "demo" / "tiny"
@@ -33,6 +35,7 @@ def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode,
     to_review = tmp_path / "outputs" / "demo" / "notes_to_review.jsonl"
     assert len(list(find_notes([str(to_review)]))) == 30
     assert f"icdcode serve {run} --notes {to_review}" in first.err
+    monkeypatch.setattr("icdcli.cli.demo._behavior", lambda *_: None)  # once is enough
     note = tmp_path / "outputs" / "demo" / "new_note.txt"
     note.write_text("No evidence of pneumonia.\n")
     args = run / "args.yaml"
