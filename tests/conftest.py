@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,16 +203,15 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
-    """Return a function that makes the configuration of a quick run on the notes, with changes."""
-
+@pytest.fixture(scope="session")
+def config_of() -> "Callable[..., Config]":
+    """Return a function that makes the configuration of a quick run of a project on notes."""
     from icdcli.config.loading import load_config
 
-    def make(**changes: object) -> "Config":
+    def make(project: Path, notes: Path, **changes: object) -> "Config":
         options: dict[str, object] = {
             "model": "tiny", "bit": 32, "lora_activate": False, "max_len": 48, "device": "cpu",
-            "data_path": notes, "project": tmp_path / "runs", "name": "run", "batch_size": 8,
+            "data_path": notes, "project": project, "name": "run", "batch_size": 8,
             "steps": 24, "warmup_steps": 4, "lr0": 2e-3, "head_lr_factor": 20, "pos_weight": 1,
             "gradient_checkpointing": False, "log_every": 5,
             "metrics": "[f1_micro, aucroc_micro]", "prediction_print_n": 2,
@@ -219,6 +219,14 @@ def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
         return load_config(None, [f"{key}={value}" for key, value in (options | changes).items()])
 
     return make
+
+
+@pytest.fixture
+def config(
+    config_of: "Callable[..., Config]", notes: Path, tmp_path: Path
+) -> "Callable[..., Config]":
+    """Return a function that makes the configuration of a quick run on the notes, with changes."""
+    return partial(config_of, tmp_path / "runs", notes)
 
 
 @pytest.fixture

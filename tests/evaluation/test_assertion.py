@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,9 +36,9 @@ def notes(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def trained(config, notes, model_folders, tmp_path):
-    """Return a function that trains a model of a kind and returns its run."""
+@pytest.fixture(scope="module")
+def trained(config_of, notes, model_folders, tmp_path_factory):
+    """Return a function that trains a model of a kind, once, and returns its run; read only."""
     attention = {
         "model": model_folders["bert"], "freeze_backbone": True, "lora_activate": False,
         "pooling_mode": "label_attention", "label_width": 16, "description_prior": True,
@@ -45,13 +46,15 @@ def trained(config, notes, model_folders, tmp_path):
     }  # fmt: skip
     kinds = {"decoder": {"steps": 40}, "label attention": attention, "tfidf": {"model": "tfidf"}}
 
+    @cache
     def make(kind, on_warning=None, **changes):
+        project = tmp_path_factory.mktemp("runs")
         options = {
-            "data_path": notes, "code_system": "icd10", "positive_threshold": "auto",
-            "cache_dir": tmp_path / "cache", "prediction_print_n": 0,
+            "code_system": "icd10", "positive_threshold": "auto",
+            "cache_dir": project / "cache", "prediction_print_n": 0,
         }  # fmt: skip
-        configured = config(**(options | kinds[kind] | changes))
-        return run_training(configured, on_warning=on_warning).run
+        changed = {"notes": notes} | options | kinds[kind] | changes
+        return run_training(config_of(project, **changed), on_warning=on_warning).run
 
     return make
 
@@ -93,7 +96,7 @@ def test_a_model_of_mentions_sees_everything(trained):
 @pytest.mark.parametrize("kind", ["decoder", "tfidf"])
 def test_without_cues_training_says_that_assertion_is_off(trained, kind):
     warnings = []
-    trained(kind, warnings.append, assertion="facts", language="fi")
+    trained(kind, warnings.append, assertion="facts", language="fi", steps=6)
     assert [warning for warning in warnings if "no cues for language=fi" in warning] != []
 
 
@@ -127,7 +130,7 @@ def test_a_model_learns_from_labels_what_is_coded(trained, notes, tmp_path, code
             row["text"], row["codes"] = "\n".join(lines), sorted(_codes_in("\n".join(lines)))
     table = tmp_path / "notes.jsonl"
     table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    run = trained("label attention", assertion="learned", data_path=table)
+    run = trained("label attention", assertion="learned", notes=table)
     model = load_model(run.root)
     complete = {name for name in model.lexical.parts if "_" not in name}
     if coded == "facts":

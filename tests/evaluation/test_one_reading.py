@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -50,9 +51,9 @@ def long_notes(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def trained(config, long_notes, model_folders, tmp_path):
-    """Return a function that trains a model of a kind and returns its run."""
+@pytest.fixture(scope="module")
+def trained(config_of, long_notes, model_folders, tmp_path_factory):
+    """Return a function that trains a model of a kind, once, and returns its run; read only."""
     encoder = {
         "model": model_folders["bert"], "freeze_backbone": True, "head_lr_factor": 1, "lr0": 2e-2,
     }  # fmt: skip
@@ -67,12 +68,14 @@ def trained(config, long_notes, model_folders, tmp_path):
         "tfidf": {"model": "tfidf", "text_cleaning": "caml"},
     }
 
-    def make(kind, **changes):
+    @cache
+    def make(kind, reading):
+        project = tmp_path_factory.mktemp("runs")
         options = {
-            "data_path": long_notes, "code_system": "icd10", "positive_threshold": "auto",
-            "max_len": MAX_LEN, "cache_dir": tmp_path / "cache", "prediction_print_n": 0,
+            "code_system": "icd10", "positive_threshold": "auto", "max_len": MAX_LEN,
+            "cache_dir": project / "cache", "prediction_print_n": 0, "long_notes": reading,
         }  # fmt: skip
-        return run_training(config(**(options | kinds[kind] | changes))).run
+        return run_training(config_of(project, long_notes, **(options | kinds[kind]))).run
 
     return make
 
@@ -89,7 +92,7 @@ test_notes.__test__ = False
 
 
 def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
-    model = open_run(trained("label attention")).model
+    model = open_run(trained("label attention", "first")).model
     read, seen = CodingNetwork.hidden_states, []
     monkeypatch.setattr(
         CodingNetwork, "hidden_states", lambda *args: seen.append(args) or read(*args)
@@ -108,7 +111,7 @@ def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
 
 @pytest.mark.parametrize("reading", ["first", "windows"])
 def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, reading):
-    opened = open_run(trained("label attention", long_notes=reading))
+    opened = open_run(trained("label attention", reading))
     model, corpus = opened.model, opened.corpus
     cached = model.score_split(corpus, "test")
     read, seen = CodingNetwork.hidden_states, []
@@ -158,9 +161,9 @@ def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, 
 def test_evaluation_and_prediction_give_the_same_codes(
     trained, long_notes, tmp_path, monkeypatch, kind, reading
 ):
-    # Some machines compute bfloat16 slowly, and warn.
-    monkeypatch.setattr(precision, "computes_bfloat16_fast", lambda: True)
-    run = trained(kind, long_notes=reading)
+    if kind == "bfloat16":  # some machines compute it slowly, and warn
+        monkeypatch.setattr(precision, "computes_bfloat16_fast", lambda: True)
+    run = trained(kind, reading)
     evaluation = evaluate_run(run, "test")
     threshold_L = evaluation.threshold.values_L(len(evaluation.labels))
     evaluated = {
@@ -204,7 +207,7 @@ def test_evaluation_and_prediction_give_the_same_codes(
 
 @pytest.mark.parametrize("kind", ["decoder", "label attention"])
 def test_the_threshold_is_tuned_on_the_scores_of_all_windows(trained, kind):
-    run = trained(kind, long_notes="windows")
+    run = trained(kind, "windows")
     evaluation = evaluate_run(run, "validation", load="last")
     best, f1_micro = best_threshold(evaluation.scored.scores_NL, evaluation.targets_NL)
     assert evaluation.threshold.value == pytest.approx(best, abs=2e-3)
@@ -259,7 +262,7 @@ def test_each_epoch_trains_on_other_windows_of_long_documents(
 
 @pytest.mark.parametrize("reading", ["first", "windows"])
 def test_evidence_is_in_the_part_of_a_note_that_is_read(trained, long_notes, reading):
-    model = open_run(trained("decoder", long_notes=reading)).model
+    model = open_run(trained("decoder", reading)).model
     text, labels = FILLER * 4 + " has pneumonia.", [model.labels.index["J18.9"]]
     (scored,) = model.score_notes([text]).windows
     (found,) = evidence_finder(model)(text, labels)
@@ -270,7 +273,7 @@ def test_evidence_is_in_the_part_of_a_note_that_is_read(trained, long_notes, rea
 
 
 def test_a_sample_of_a_split_has_the_scores_of_the_evaluation(trained):
-    run = trained("label attention", long_notes="windows")
+    run = trained("label attention", "windows")
     opened, evaluation = open_run(run), evaluate_run(run, "test")
     rows = {name: row for row, name in enumerate(evaluation.scored.documents.ids)}
     for document in sample_run(opened, "test"):
@@ -281,7 +284,7 @@ def test_a_sample_of_a_split_has_the_scores_of_the_evaluation(trained):
 
 
 def test_without_the_prior_another_window_may_have_the_highest_logit(trained):
-    opened = open_run(trained("label attention", long_notes="windows"))
+    opened = open_run(trained("label attention", "windows"))
     model, corpus = opened.model, opened.corpus
     parts = model.score_split(corpus, "validation")
     with torch.no_grad():
