@@ -158,11 +158,11 @@ def test_show_predictions(icdcode, trained):
 
 
 def test_the_page(icdcode, run_copy, refused):
-    assert icdcode("evaluate", run_copy, "--html", "--evidence").code == 0
+    assert icdcode("evaluate", run_copy, "--html", "--no-behavior", "--evidence").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
     assert '<a href="#documents">' in page
     assert "<mark data-codes=" in page
-    assert icdcode("evaluate", run_copy, "--html").code == 0
+    assert icdcode("evaluate", run_copy, "--html", "--no-behavior").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
     assert "#documents" not in page
     assert "<mark" not in page

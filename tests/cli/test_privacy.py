@@ -102,7 +102,7 @@ def answers(folder, icdcode):
             ["train", config],
             ["train", config, "model=tfidf", "lexical=False", "name=tfidf"],
             ["resume", runs / "tiny", "steps=10"],
-            ["evaluate", runs / "tiny", "--html", "--evidence"],
+            ["evaluate", runs / "tiny", "--html", "--no-behavior", "--evidence"],
             ["evaluate", runs / "tfidf"],
             ["compare", runs / "tiny", runs / "tfidf"],
             ["show-predictions", runs / "tiny"],
