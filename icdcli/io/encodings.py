@@ -160,13 +160,15 @@ class Utf8Reader(io.RawIOBase):
     def _converted(self, content: bytes, decode: Callable[[bytes, bool], str]) -> bytes:
         try:
             return decode(content, self._ended).encode()
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             if self._marked:
                 problem = "begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8"
             else:  # the error itself names all small encodings "charmap"
-                byte = f"byte 0x{error.object[error.start]:02x}"
+                byte = ""
+                if isinstance(error, UnicodeDecodeError):
+                    byte = f" (byte 0x{error.object[error.start]:02x})"
                 problem = (
-                    f"isn't in {self.encoding} ({byte}). Name another encoding, or save it as UTF-8"
+                    f"isn't in {self.encoding}{byte}. Name another encoding, or save it as UTF-8"
                 )
             raise NotInEncodingError(problem) from None
 

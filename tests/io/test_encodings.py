@@ -118,6 +118,9 @@ def test_a_named_encoding_is_used_and_must_fit(tmp_path):
         text = "뛃" if kind == "cp949" else "mañana"
         with pytest.raises(DataError, match=rf"n\.csv: isn't in {encoding} \(byte 0x"):
             rows(table(tmp_path / "n.csv", kind, [text]), encoding=encoding)
+    for encoding, kind in (("utf-16", "utf-16-le"), ("utf-7", "cp1252")):
+        with pytest.raises(DataError, match=rf"n\.csv: isn't in {encoding}[ .]"):
+            rows(table(tmp_path / "n.csv", kind, ["mañana"]), encoding=encoding)
     marked = table(tmp_path / "m.csv", "utf-16", texts)  # a mark says it better than a user
     assert rows(marked, encoding="cp949")[0] == texts
 
