@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import socket
 from collections.abc import MutableMapping
 
@@ -11,7 +12,7 @@ from icdcli.errors import ConfigError
 PROGRAM = ["-m", "icdcli"]
 """The command line of each process, after ``python`` and before the arguments."""
 
-_PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+_PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
 """The signals that the launcher passes on to its processes: torch's own, and that of schedulers."""
 _TIME_TO_SAVE = 3600  # seconds that the launcher gives its processes after a signal
 
@@ -42,16 +43,22 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     # checkpoint, for which torch would give them 30 seconds.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TIME_TO_SAVE))
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", _PASSED_ON)
+    # What this process ignores, as with nohup, the others ignore too, if torch lets it be.
+    passed_on = [name for name in _PASSED_ON if not _is_ignored(name)]
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", ",".join(passed_on))
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
     try:
         main([*options, *PROGRAM, *arguments])
     except ChildFailedError as error:
         code: int = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code
-    except SignalException as signal:
-        return 128 + int(signal.sigval)
+    except SignalException as stopped:
+        return 128 + int(stopped.sigval)
     return 0
+
+
+def _is_ignored(name: str) -> bool:
+    return signal.getsignal(signal.Signals[name]) == signal.SIG_IGN
 
 
 def free_port(wanted: int) -> int:

@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_the_tasks_of_srun_are_a_process_group_and_a_batch_script_is_not():
     assert "RANK" not in started  # torchrun under srun has set the variables already
 
 
-def test_signals_that_end_a_launcher_end_its_processes_too(monkeypatch):
+def test_signals_that_end_a_launcher_end_its_processes_too_unless_ignored(monkeypatch):
     names = []
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TORCH")}
     monkeypatch.setattr(os, "environ", environment)
@@ -127,7 +128,15 @@ def test_signals_that_end_a_launcher_end_its_processes_too(monkeypatch):
     )
     assert launch(["train"], 2, PORT) == 0
     # The first four are those that torch passes on if nothing else is set.
-    assert {"SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1"} == {*names[0].split(",")}
+    passed_on = {"SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1"}
+    assert {*names[0].split(",")} == passed_on
+    del environment["TORCHELASTIC_SIGNALS_TO_HANDLE"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert launch(["train"], 2, PORT) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert {*names[1].split(",")} == passed_on - {"SIGHUP"}
 
 
 @pytest.mark.slow
