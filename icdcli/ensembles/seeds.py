@@ -160,6 +160,7 @@ def train_members(
     Raises:
         DataError: If the run folder can't be read or written.
         MemberStoppedError: If a training fails or is interrupted. Nothing of the others is lost.
+        ResumeError: If a member has checkpoints whose names are lost.
     """
     running: _Running = set()
     command = command or partial(_run_process, running=running)
@@ -167,6 +168,8 @@ def train_members(
         (run.root / MEMBERS).mkdir(mode=0o700, exist_ok=True)
     finished = finished_seeds(run)
     waiting = [seed for seed in config.run.seeds if seed not in finished]
+    for seed in waiting:
+        has_checkpoint(member_run(run, seed))  # reports lost names before any training
     devices = _devices(config)
     free: Queue[str | None] = Queue()
     for device in devices:

@@ -124,6 +124,16 @@ def test_seeds_that_learn_the_principal_diagnosis_are_warned_of_before(seeds_con
     assert "doesn't choose the principal diagnosis" in warning
 
 
+def test_lost_checkpoints_of_a_member_are_reported_before_any_training(seeds_config):
+    run, command = new_seeds_run(seeds_config()), InThisProcess()
+    weights = run.root / "members" / "seed1" / "weights"
+    (weights / "steps" / "4").mkdir(parents=True)
+    (weights / "names.json").write_text("{}")
+    with pytest.raises(ResumeError, match="seed1"):
+        train_seeds(run, on_message=print, command=command)
+    assert command.words == []
+
+
 def test_wrong_seeds_are_refused(seeds_config, config, monkeypatch):
     with pytest.raises(ConfigError, match="seeds: needs at least two"):
         seeds_config(seeds="[3]")
