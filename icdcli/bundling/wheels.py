@@ -68,13 +68,18 @@ def needed_distributions(extras: Sequence[str]) -> list[Distribution]:
     return [found[name] for name in sorted(found) if name != NAME]
 
 
-def require_known_extras(extras: Iterable[str]) -> None:
+def require_known_extras(extras: Sequence[str]) -> None:
     """Check that icdcode has the extras.
 
     Raises:
-        ConfigError: It doesn't have one of them.
+        ConfigError: It doesn't have one of them, or isn't installed.
     """
-    known = sorted(distribution(NAME).metadata.get_all("Provides-Extra") or ())
+    if not extras:
+        return
+    try:
+        known = sorted(distribution(NAME).metadata.get_all("Provides-Extra") or ())
+    except PackageNotFoundError:
+        raise ConfigError(f"--extra: {NAME} isn't installed, but runs from a folder.") from None
     for extra in extras:
         if canonicalize_name(extra) not in known:
             raise ConfigError(

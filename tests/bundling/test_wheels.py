@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from base64 import urlsafe_b64encode
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from itertools import pairwise
 from pathlib import Path
 from zipfile import ZipFile
@@ -17,6 +17,7 @@ from icdcli.bundling.wheels import (
     download_wheels,
     needed_distributions,
     repack_wheel,
+    require_known_extras,
 )
 from icdcli.errors import ConfigError, DataError
 
@@ -125,7 +126,9 @@ def test_a_package_without_a_wheel_is_refused(invented: Path, tmp_path: Path) ->
         repack_wheel(Distribution.at(invented), tmp_path)
 
 
-def test_the_dependencies_are_those_of_this_machine_and_the_extras() -> None:
+def test_the_dependencies_are_those_of_this_machine_and_the_extras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain, serving = (
         {one.metadata["Name"].lower() for one in needed_distributions(extras)}
         for extras in ((), ("serve",))
@@ -138,6 +141,15 @@ def test_the_dependencies_are_those_of_this_machine_and_the_extras() -> None:
     says = r"no extra 'serv' \(did you mean 'serve'\?\)\. It has .*minilm.*serve"
     with pytest.raises(ConfigError, match=says):
         needed_distributions(["serv"])
+
+    def missing(name: str) -> Distribution:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("icdcli.bundling.wheels.distribution", missing)
+    require_known_extras(())
+    for extras in ((), ("serve",)):
+        with pytest.raises(ConfigError, match=r"icdcode.*isn't installed, but"):
+            needed_distributions(extras)
 
 
 def test_pip_gets_each_platform_whose_wheels_work(
