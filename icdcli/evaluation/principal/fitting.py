@@ -43,8 +43,9 @@ def fit_principal(
     """
     known = np.flatnonzero(principal_N >= 0)
     features_NCF, gold_N = _candidates(choice, scores_NL, own_NL, known, principal_N[known])
+    unfitted = replace(choice, weights=choice.start, tuned_on=None)
     if not len(gold_N):
-        return choice
+        return unfitted
     start_F = np.array([choice.start[name] for name in FEATURES])
     used = np.ones(len(FEATURES), bool)
     weights_F = -np.ones(len(FEATURES))
@@ -53,7 +54,7 @@ def fit_principal(
         weights_F[used] = _fit(features_NCF[:, :, used], gold_N, start_F[used])
         used &= weights_F >= 0
     if not (weights_F > 0).any():  # nothing tells the documents' codes apart
-        return choice
+        return unfitted
     weights = dict(zip(FEATURES, weights_F.tolist(), strict=True))
     return replace(choice, weights=weights, tuned_on=split)
 

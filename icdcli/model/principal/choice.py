@@ -162,7 +162,7 @@ class PrincipalChoice:
         if content is None:
             return None
         rates_L, possible_L = np.array(content["rates"], np.float32), np.array(content["possible"])
-        weights = content["start"], content["weights"]
+        weights = content.get("start", content["weights"]), content["weights"]
         return cls(rates_L, possible_L, *weights, content["tuned_on"])
 
 

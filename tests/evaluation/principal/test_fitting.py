@@ -52,7 +52,11 @@ def test_no_weight_is_below_zero():
 def test_few_documents_keep_the_start_and_unknown_ones_do_not_count():
     choice, scores_NL, own_NL, gold_N = invented(40)
     unknown_N = np.where(np.arange(40) % 2, UNKNOWN_PRINCIPAL, OUTSIDE)
-    assert fit_principal(choice, scores_NL, own_NL, unknown_N, "validation") is choice
+    drifted = replace(
+        choice, weights={"score": 9.0, "rate": 0.0, "own": 5.0}, tuned_on="validation"
+    )
+    unfitted = fit_principal(drifted, scores_NL, own_NL, unknown_N, "validation")
+    assert (unfitted.weights, unfitted.tuned_on) == (choice.start, None)
     unknown_N[:20] = gold_N[:20]
     some = fit_principal(choice, scores_NL, own_NL, unknown_N, "validation")
     same = fit_principal(choice, scores_NL[:20], own_NL[:20], gold_N[:20], "validation")

@@ -70,3 +70,5 @@ def test_a_checkpoint_has_it_exactly():
     assert (again.start, again.weights) == (one.start, one.weights) == (choice().start, one.weights)
     assert again.tuned_on is None
     assert PrincipalChoice.from_json(None) is None
+    earlier = {key: value for key, value in one.to_json().items() if key != "start"}
+    assert PrincipalChoice.from_json(earlier).weights == one.weights
