@@ -227,9 +227,10 @@ def _refuse_columns(text: str | None, id: str | None, by: ByEncounter) -> None:
         "--subject-column": by.subject_column,
     }
     if named := ", ".join(option for option, column in columns.items() if column):
-        instead = "Leave this out" + (", and pass --by-encounter." if by.encounter_column else ".")
+        instead = "Leave this out" + (", and pass --by-encounter" if by.encounter_column else "")
         raise ConfigError(
-            f"{named}: of a database, the columns of OMOP's table NOTE are read. {instead}"
+            f"{named}: of a database, the columns of OMOP's table NOTE are read. {instead}; "
+            "predict other tables in a call of their own."
         )
 
 

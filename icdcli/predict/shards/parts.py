@@ -139,13 +139,13 @@ class ShardParts(OutputParts):
         """Return the shard's notes.
 
         Raises:
-            ConfigError: If another call has just replaced the plan.
+            ConfigError: If the plan is gone, or another call has just replaced it.
         """
         plan = self._plan()
         if plan is None:
             raise ConfigError(
-                f"{self._shards}: another icdcode has begun to write shards with other options or "
-                "in another number. Choose another name."
+                f"{self._shards}: the plan of the shards is gone, or another icdcode has begun to "
+                "write with other options or another number of shards. Choose another name."
             )
         return islice(notes, *self._borders(plan))
 

@@ -113,7 +113,7 @@ def test_databases_that_are_refused(database, tmp_path, monkeypatch):
     columns = ByEncounter("visit", subject_column="patient")
     named = problem(database(*ROWS), ConfigError, by_encounter=columns)
     assert named.startswith("--encounter-column, --subject-column: of a database, the columns of")
-    assert named.endswith("Leave this out, and pass --by-encounter.")
+    assert "Leave this out, and pass --by-encounter; predict other tables in a call" in named
     url = database(*ROWS)
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert "pip install 'icdcode[formats]'" in problem(url, ConfigError)

@@ -246,7 +246,7 @@ GOOD = [note("n1", "A note", "20"), condition("d1", "I10", "Encounter/20")]
         ([note("n1", SECRET, "20")], "has no code of icd10 (code_system). Set code_system"),
         (
             [*GOOD[:1], condition("d", "250.00", "Encounter/20")],
-            "Codes that are named so, but aren't in any edition: 1. Set code_system",
+            "Codes that are marked as icd10 but are in no edition: 1. Set code_system",
         ),
         ([data_url("n"), GOOD[1]], "has only an address (url), from which nothing is fetched"),
         ([not_base64("n"), GOOD[1]], "isn't base64"),

@@ -78,7 +78,9 @@ class NamedCodes:
         names = ", ".join(name for name, _ in self.others.most_common(_SHOWN))
         there = f" It has codes of {names}." if names else ""
         if self._unknown:
-            there += f" Codes that are named so, but aren't in any edition: {self._unknown:,}."
+            there += (
+                f" Codes that are marked as {self.system} but are in no edition: {self._unknown:,}."
+            )
         raise DataError(
             f"{path}: has no code of {self.system} (code_system).{there} Set code_system to icd9 "
             "or icd10, or add the files with the codes."
