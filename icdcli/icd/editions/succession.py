@@ -52,11 +52,17 @@ def validity_of(code: str, edition: Edition) -> Validity:
         return Validity(since, before)
     # Seen from a later edition, what counts is what that one has.
     later = series[max(last + 1, here)]
-    became = Successors(series[last], later).of(code) or _ending_alike(code, later)
+    became = _successors(series[last], later).of(code) or _ending_alike(code, later)
     named = tuple((one, later.title(one) or "") for one in became)
     retired_by = series[last + 1].about.valid_from
     title = series[last].title(code) or ""
     return Validity(since, before, series[last].about, retired_by, title, named)
+
+
+@lru_cache(8)
+def _successors(older: Edition, newer: Edition) -> Successors:
+    """Return the successors between two editions, whose tables are then made once."""
+    return Successors(older, newer)
 
 
 @lru_cache(8)
