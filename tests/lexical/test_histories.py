@@ -66,6 +66,18 @@ def fitted(request, notes):
     return LexicalModel.fit(*notes, TITLES, reading=reading, histories=HISTORIES)
 
 
+@pytest.fixture(scope="module")
+def alone(fitted, notes):
+    """Return the model that knows nothing of histories."""
+    return LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
+
+
+@pytest.fixture(scope="module")
+def scored(fitted, notes):
+    """Return the scores of all notes."""
+    return fitted.scores(notes[0])
+
+
 def of_facts(fitted):
     """Return the name of the n-grams that know what a note doesn't affirm."""
     return next(name for name in fitted.parts if name.endswith("_ngrams"))
@@ -110,8 +122,7 @@ def test_terms_name_diseases_that_training_has_never_seen(fitted):
     assert not patient[FAMILY_COLON]
 
 
-def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
-    alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
+def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, alone):
     text = ["His father had colon cancer."]
     mine, others = (model.scores(text)[of_facts(fitted)][0] for model in (fitted, alone))
     assert mine[FAMILY_COLON] > 0.7 > 0.2 > mine[FAMILY_BREAST]
@@ -120,10 +131,9 @@ def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
     assert (abs(others[FAMILY_COLON] - others[FAMILY_BREAST]) > 0.2) == learns
 
 
-def test_other_codes_keep_their_scores(fitted, notes):
-    alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
+def test_other_codes_keep_their_scores(fitted, alone, scored, notes):
     for part, scores_NL in alone.scores(notes[0]).items():
-        assert np.array_equal(fitted.scores(notes[0])[part][:, :2], scores_NL[:, :2])
+        assert np.array_equal(scored[part][:, :2], scores_NL[:, :2])
     assert alone.parts == fitted.parts
 
 
@@ -143,7 +153,7 @@ def test_the_words_add_up_to_the_score(fitted):
     assert text[:begin].count("breast") == 0  # the mother's, not the patient's
 
 
-def test_a_loaded_model_knows_histories(fitted, notes, tmp_path):
+def test_a_loaded_model_knows_histories(fitted, scored, notes, tmp_path):
     fitted.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", 6)
     assert {history: again.labels for history, again in loaded.histories.items()} == {
@@ -151,7 +161,7 @@ def test_a_loaded_model_knows_histories(fitted, notes, tmp_path):
         "personal": (HAD_COLON, HAD_BREAST),
     }
     for part, scores_NL in loaded.scores(notes[0]).items():
-        assert np.array_equal(scores_NL, fitted.scores(notes[0])[part])
+        assert np.array_equal(scores_NL, scored[part])
     loaded.save(tmp_path / "again")
     for path in (tmp_path / "lexical").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
@@ -181,7 +191,7 @@ def test_only_labels_of_a_history_count(notes):
     assert not LexicalModel.fit(*notes, TITLES, reading=reading, histories={}).histories
 
 
-def test_labels_after_a_division_keep_their_histories(fitted, notes):
+def test_labels_after_a_division_keep_their_histories(fitted, scored, notes):
     sources = np.array([COLON, BREAST, FAMILY_COLON, FAMILY_COLON, HAD_COLON, HAD_BREAST])
     kept = np.array([True, True, False, False, True, True])
     shares = np.array([1, 1, 2, 2, 1, 1])
@@ -192,9 +202,8 @@ def test_labels_after_a_division_keep_their_histories(fitted, notes):
         "family": (2, 3),
         "personal": (4, 5),
     }
-    before = fitted.scores(notes[0])
     for part, scores_NL in after.scores(notes[0]).items():
-        assert np.array_equal(scores_NL[:, kept], before[part][:, sources[kept]])
+        assert np.array_equal(scores_NL[:, kept], scored[part][:, sources[kept]])
     father, had = after.scores(["His father had colon cancer.", "History of colon cancer."])[
         "affirmed_terms"
     ]

@@ -146,8 +146,9 @@ def test_scores_out_of_fold_do_not_depend_on_a_documents_labels_or_annotations(n
 
 def test_fitting_out_of_fold_gives_the_same_model(fitted, notes, descriptions):
     again = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[0]
+    before = fitted.scores(notes.texts)
     for part, scores in again.scores(notes.texts).items():
-        assert np.array_equal(scores, fitted.scores(notes.texts)[part])
+        assert np.array_equal(scores, before[part])
 
 
 def test_out_of_fold_an_unannotated_document_is_scored_like_a_new_one(notes, descriptions):

@@ -87,8 +87,9 @@ def test_what_was_relabeled_is_saved_and_explained(relabeled, notes, tmp_path):
     relabeled.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", len(SOURCES))
     text = notes.texts[0]
+    again = loaded.scores(notes.texts)
     for part, scores_NL in relabeled.scores(notes.texts).items():
-        assert np.array_equal(loaded.scores(notes.texts)[part], scores_NL)
+        assert np.array_equal(again[part], scores_NL)
     words = relabeled.by_word(text, [FIRST_CHILD, NEW])["ngrams"].weights_KW
     expected = relabeled.scores([text])["ngrams"][0, [FIRST_CHILD, NEW]]
     np.testing.assert_allclose(words.sum(axis=1), expected, atol=1e-5)

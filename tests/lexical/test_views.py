@@ -105,8 +105,9 @@ def test_the_parts_of_the_complete_text_are_those_of_mentions(fitted, notes):
         notes.texts, notes.targets, [(name,) for name in notes.names], notes.annotations
     )
     assert alone.reading == UNCHANGED
+    expected = fitted.scores(notes.texts)
     for part, scores_NL in alone.scores(notes.texts).items():
-        assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
+        assert np.array_equal(scores_NL, expected[part])
 
 
 def test_denied_words_add_nothing_to_the_affirmed_score(fitted, notes):
@@ -141,8 +142,9 @@ def test_models_with_other_views_stay_readable(notes, tmp_path):
     model.save(tmp_path)
     loaded = LexicalModel.load(tmp_path, 8)
     assert loaded.reading == model.reading
+    expected = model.scores(notes.texts)
     for part, scores_NL in loaded.scores(notes.texts).items():
-        assert np.array_equal(scores_NL, model.scores(notes.texts)[part])
+        assert np.array_equal(scores_NL, expected[part])
 
 
 def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
@@ -151,8 +153,9 @@ def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
     own.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", 8)
     assert loaded.reading == own.reading
+    expected = fitted.scores(notes.texts)
     for part, scores_NL in loaded.scores(notes.texts).items():
-        assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
+        assert np.array_equal(scores_NL, expected[part])
     loaded.save(tmp_path / "again")
     for path in (tmp_path / "lexical").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
