@@ -158,11 +158,15 @@ def test_invisible_characters_are_no_part_of_a_code_in_any_system() -> None:
 
 @pytest.mark.parametrize("system", ["icd9", "icd10"])
 @pytest.mark.parametrize("kind", ["diagnosis", "procedure"])
-@pytest.mark.parametrize("cell", ["{} {}", "{}: {}", "{} - {}", "{1} ({0})"])
+@pytest.mark.parametrize(
+    ("first", "cell"), [(0, "{} {}"), (1, "{}: {}"), (2, "{} - {}"), (3, "{1} ({0})")]
+)
 def test_a_code_with_its_official_title_is_never_another_code(
-    system: System, kind: Kind, cell: str
+    system: System, kind: Kind, first: int, cell: str
 ) -> None:
-    refused, sample = 0, list(titles(system, kind).items())[::7]
+    # Each form of a cell has other codes. ICD-10 has far more of them than ICD-9.
+    step = 7 if system == "icd9" else 35
+    refused, sample = 0, list(titles(system, kind).items())[first::step]
     for number, (code, title) in enumerate(sample):
         raw = code.replace(".", "") if number % 2 else code
         try:
