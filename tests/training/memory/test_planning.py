@@ -262,14 +262,16 @@ def test_the_most_careful_plan_of_all_processes_is_used(layered, others, plan):
     assert training.recomputation == plan.recomputation
 
 
-def weights_after(training, steps=4):
-    events = [event for event in train(training) if type(event).__name__ == "StepDone"][:steps]
+def weights_after(training):
+    events = [event for event in train(training) if type(event).__name__ == "StepDone"]
     network = training.model.network
     return [event.train_loss for event in events], dict(network.named_parameters())
 
 
 def test_a_run_is_the_same_bit_for_bit_however_its_layers_are_recomputed(layered):
-    options = {"lora_activate": True, "lora_dropout": 0.3, "log_every": 1, "steps": 6}
+    options = {
+        "lora_activate": True, "lora_dropout": 0.3, "log_every": 1, "steps": 3, "warmup_steps": 1,
+    }  # fmt: skip
     plans = [Recomputation(0, 2), Recomputation(1, 2), Recomputation(2, 2)]
     plans += [replace(way, keeps_attention=True) for way in plans[1:]]
     expected = None
