@@ -18,7 +18,7 @@ def test_sides_make_the_same_documents(tmp_path, options):
     result = tmp_path / "result.json"
     done = subprocess.run(
         [
-            *(sys.executable, BENCHMARKS / "prepare.py", "--gigabytes", "0.02", "--runs", "1"),
+            *(sys.executable, BENCHMARKS / "prepare.py", "--gigabytes", "0.005", "--runs", "1"),
             *("--sides", "pandas, in chunks", "--json", result, "--folder", tmp_path, *options),
         ],
         capture_output=True,
