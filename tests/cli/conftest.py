@@ -183,12 +183,24 @@ def signal_at(monkeypatch):
     return arrange
 
 
-@pytest.fixture
-def no_pictures():
-    """Leave out the plots, which take longer than a small training."""
-    from icdcli.report.plots import run as plots
+@pytest.fixture(scope="session")
+def without_pictures():
+    """Return a context without PNG files, which take longer than a small training."""
+    from icdcli.report.plots import evaluation, run
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("learning_curves_png", "lr_schedule_png"):
-            patch.setattr(plots, name, lambda *_: None)
+    @contextlib.contextmanager
+    def leave_out():
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("learning_curves_png", "lr_schedule_png"):
+                patch.setattr(run, name, lambda *_: None)
+            patch.setattr(evaluation, "write_pngs", lambda *_: [])
+            yield
+
+    return leave_out
+
+
+@pytest.fixture
+def no_pictures(without_pictures):
+    """Leave out the PNG files; fixtures of the session still have theirs."""
+    with without_pictures():
         yield

@@ -8,6 +8,8 @@ import pytest
 
 from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def as_nothing(link):
     """As `rsync -r` and object stores copy a link."""
@@ -39,6 +41,22 @@ def copies(run_copy):
     return make
 
 
+@pytest.fixture(scope="module")
+def results(icdcode, trained, tmp_path_factory, without_pictures):
+    """Return the results of the run itself."""
+    folder = tmp_path_factory.mktemp("original")
+    with without_pictures():
+        return results_of(icdcode, shutil.copytree(trained, folder / "run", symlinks=True), folder)
+
+
+@pytest.fixture(scope="module")
+def resumed(icdcode, trained, tmp_path_factory, without_pictures):
+    """Return a resumed copy of the run with all its links, and its new weights."""
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("resumed") / "run", symlinks=True)
+    with without_pictures():
+        return run, weights_after(icdcode, run)
+
+
 def results_of(icdcode, run, tmp_path):
     note = tmp_path / "note.txt"
     note.write_text("Known congestive heart failure.")
@@ -58,22 +76,23 @@ def weights_after(icdcode, run):
 @pytest.mark.parametrize("names", [True, False], ids=["this version", "earlier version"])
 @pytest.mark.parametrize("replace", [as_nothing, as_empty_folder, as_text])
 def test_a_copy_without_links_gives_the_same_results(
-    icdcode, copies, run_copy, tmp_path, replace, names
+    icdcode, copies, run_copy, tmp_path, results, replace, names
 ):
     copy = copies(replace, names)
     for name in CHECKPOINTS:
         found = find_checkpoint(RunDir(copy), name).name
         assert found == find_checkpoint(RunDir(run_copy), name).name
     if names:
-        assert results_of(icdcode, copy, tmp_path) == results_of(icdcode, run_copy, tmp_path)
+        assert results_of(icdcode, copy, tmp_path) == results
 
 
 @pytest.mark.parametrize("names", [True, False], ids=["this version", "earlier version"])
-def test_a_copy_without_links_is_resumed_and_gets_its_links(icdcode, copies, run_copy, names):
+def test_a_copy_without_links_is_resumed_and_gets_its_links(icdcode, copies, resumed, names):
     copy = copies(as_empty_folder, names)
-    assert weights_after(icdcode, copy) == weights_after(icdcode, run_copy)
+    original, weights = resumed
+    assert weights_after(icdcode, copy) == weights
     for name in (*CHECKPOINTS, "previous"):
-        link = RunDir(run_copy).checkpoint(name)
+        link = RunDir(original).checkpoint(name)
         assert os.readlink(RunDir(copy).checkpoint(name)) == os.readlink(link)
 
 

@@ -7,23 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 OPTIONS = ("steps=6", "warmup_steps=1", "prediction_print_n=0")
 
 
 @pytest.fixture(scope="module")
-def tuned(icdcode, place, tmp_path_factory):
+def tuned(icdcode, place, tmp_path_factory, without_pictures):
     """Return a run of one epoch with tuned thresholds; read only."""
     project = tmp_path_factory.mktemp("tuned")
-    assert (
-        icdcode(
-            "train",
-            place.config,
-            f"project={project}",
-            *OPTIONS,
-            "positive_threshold=auto_per_code",
-        ).code
-        == 0
-    )
+    options = (f"project={project}", *OPTIONS, "positive_threshold=auto_per_code")
+    with without_pictures():
+        assert icdcode("train", place.config, *options).code == 0
     return project / "run"
 
 

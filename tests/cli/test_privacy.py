@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(folder, icdcode):
+def answers(folder, icdcode, without_pictures):
     """Run the commands of a whole project, with a usual umask, and several that are refused."""
     config, runs, note = folder / "config.yaml", folder / "runs", folder / "note.txt"
     data, logged = folder / "notes.jsonl", []
@@ -115,11 +115,12 @@ def answers(folder, icdcode):
             ["predict", runs / "tiny", folder / "half.jsonl"],
             ["predict", runs / "tiny", data, "--id-column", "text"],
         ]
-        found = {
-            " ".join(map(str, words)): (icdcode(*words), code)
-            for code, group in ((0, done), (3, refused))
-            for words in group
-        }
+        with without_pictures():
+            found = {
+                " ".join(map(str, words)): (icdcode(*words), code)
+                for code, group in ((0, done), (3, refused))
+                for words in group
+            }
     finally:
         os.umask(before)
         logging.getLogger().removeHandler(handler)
