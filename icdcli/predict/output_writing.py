@@ -21,17 +21,35 @@ from icdcli.predict.counting import OnMessage, check_notes
 from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.formats.registry import Shape
-from icdcli.predict.resumable_output import OutputParts, PredictBlock
+from icdcli.predict.resumable_output import OnNotes, OutputParts, PredictBlock
 from icdcli.predict.shards.parts import ShardParts
 from icdcli.predict.shards.records import Shard
 
 OnCoded = Callable[[int, int], object]
+WriteMissing = Callable[[Iterable[Note], OnNotes], int]
+"""Writes the parts of notes that are missing, reports the progress, and returns the number of all
+parts."""
+
+
+def in_this_process(parts: OutputParts, predict: PredictBlock, group: ProcessGroup) -> WriteMissing:
+    """Return what writes the parts of a process of a group, with a model that it has loaded.
+
+    Args:
+        parts: The parts.
+        predict: Predicts the codes of a block.
+        group: The processes that share the notes.
+    """
+
+    def write(notes: Iterable[Note], on_notes: OnNotes) -> int:
+        return parts.write(notes, predict, (group.rank, group.size), on_notes)
+
+    return write
 
 
 def write_parts(
     parts: OutputParts,
     notes: Notes,
-    predict: PredictBlock,
+    write: WriteMissing,
     group: ProcessGroup,
     on_notes: OnCoded | None,
     on_progress: Progress | None,
@@ -43,7 +61,7 @@ def write_parts(
     Args:
         parts: The parts.
         notes: The notes.
-        predict: Predicts the codes of a block.
+        write: Writes this process's parts that are missing, as `OutputParts.write` does.
         group: The processes that share the notes.
         on_notes: Called with the notes that are done, and with all notes.
         on_progress: Receives the progress.
@@ -69,7 +87,7 @@ def write_parts(
         if on_notes is not None:
             on_notes(0, count)
         own = parts.select(notes)
-        return count, _predict_parts(parts, own, predict, group, count, on_notes, on_progress)
+        return count, _write_missing(parts, own, write, group, count, on_notes, on_progress)
 
 
 def output_parts(
@@ -169,10 +187,10 @@ def _start(
     parts.start(parts.count(read, wait) if known is None else known)
 
 
-def _predict_parts(
+def _write_missing(
     parts: OutputParts,
     notes: Iterable[Note],
-    predict: PredictBlock,
+    write: WriteMissing,
     group: ProcessGroup,
     count: int,
     on_notes: OnCoded | None,
@@ -195,7 +213,7 @@ def _predict_parts(
         if on_progress is not None:
             on_progress("waiting for the other processes", done, number, "parts")
 
-    number = parts.write(notes, predict, (group.rank, group.size), on_done)
+    number = write(notes, on_done)
     if group.size > 1:
         parts.wait(number, on_parts)
         group.wait()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from icdcli.predict.formats.blocks import CodedBlock, ModelName
 from icdcli.predict.formats.registry import Shape, choose_format
 
 _JOURNAL, _LOCK, _CUT = "journal.json", ".lock", ".cut.json"
-_PART = re.compile(r"[0-9]{7}\.")  # of any format
+_DIGITS = 7
+_PART = re.compile(rf"[0-9]{{{_DIGITS}}}\.")  # of any format
 
 PredictBlock = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]]
 """Predicts the codes of a block of notes, and calls back with the number of notes that are done."""
@@ -50,6 +52,7 @@ class OutputParts:
     Attributes:
         output: The file.
         folder: The folder of its parts.
+        format: Its format.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class OutputParts:
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.parts")
-        self._format = choose_format(output, model or ModelName("", ""), shape)
+        self.format = choose_format(output, model or ModelName("", ""), shape)
         self._made_of = dict(made_of)
         self._time = datetime.now(UTC).isoformat(timespec="seconds")
         if is_remote(output):
@@ -119,7 +122,7 @@ class OutputParts:
     @property
     def require(self) -> Callable[[Note], None] | None:
         """Return what raises an error if the format can't hold a note; None: it holds any."""
-        return self._format.require
+        return self.format.require
 
     @property
     def started(self) -> bool:
@@ -192,29 +195,54 @@ class OutputParts:
             The number of parts of the file.
         """
         rank, ranks = shard
-        journal = self._journal()
-        started = datetime.fromisoformat(journal["started"] if journal else self._time)
         done = before = parts = 0
-        written = {path.name for path in self._files()}  # of all calls before this one
+        written = self.written()
 
         def report(more: int) -> None:
             if on_notes is not None:
                 on_notes(done + more, before)
 
         for parts, block in enumerate(note_blocks(notes), start=1):
-            part, cut = self._part(parts - 1), self._cut(parts - 1)
-            if {part.name, cut.name} <= written:
+            if parts - 1 in written:
                 before += len(block)
             elif (parts - 1) % ranks == rank:
                 coded = predict(block, report)
-                with self._writing():
-                    write_json(cut, asdict(CutNotes.of(coded)))
-                    with replacing(part, durable=True) as temporary:
-                        self._format.write(temporary, CodedBlock(block, coded, started))
-                    self._require_own(part, cut)
+                content = CodedBlock(block, coded, self.begun)
+                self.store(parts - 1, CutNotes.of(coded), partial(self.format.write, block=content))
             done += len(block)
             report(0)
         return parts
+
+    @property
+    def begun(self) -> datetime:
+        """Return when the first call that writes the file began."""
+        journal = self._journal()
+        return datetime.fromisoformat(journal["started"] if journal else self._time)
+
+    def written(self) -> set[int]:
+        """Return the numbers of the parts that are complete, of all calls."""
+        names = {path.name for path in self._files()}
+        numbers = {int(name[:_DIGITS]) for name in names if _PART.match(name)}
+        return {one for one in numbers if {self._part(one).name, self._cut(one).name} <= names}
+
+    def store(self, number: int, cut: CutNotes, write: Callable[[Path], object]) -> None:
+        """Store a part.
+
+        Args:
+            number: Its number.
+            cut: Those of its notes of which the model reads only the beginning.
+            write: Writes it to a path.
+
+        Raises:
+            ConfigError: If another call has started over since, where files aren't locked.
+            DataError: If it can't be written.
+        """
+        part, beside = self._part(number), self._cut(number)
+        with self._writing():
+            write_json(beside, asdict(cut))
+            with replacing(part, durable=True) as temporary:
+                write(temporary)
+            self._require_own(part, beside)
 
     def wait(self, parts: int, on_parts: Callable[[int], None], pause: float = 0.5) -> None:
         """Wait until all parts are written, by whatever process.
@@ -245,7 +273,7 @@ class OutputParts:
         """
         # Written in our own folder, where the next call removes the remains.
         with self._writing(), replacing(self.output, durable=True, folder=self.folder) as joined:
-            self._format.join(joined, map(self._part, range(parts)))
+            self.format.join(joined, map(self._part, range(parts)))
         flush(self.output.parent)
         self._record(parts)
         # Leftover parts are harmless: without a journal the next call ignores them.
@@ -273,11 +301,11 @@ class OutputParts:
             )
 
     def _part(self, number: int) -> Path:
-        return self.folder / f"{number:07}{self._format.ending}"
+        return self.folder / f"{number:0{_DIGITS}}{self.format.ending}"
 
     def _cut(self, number: int) -> Path:
         """Return the file with the number of cut notes of a part."""
-        return self.folder / f"{number:07}{_CUT}"
+        return self.folder / f"{number:0{_DIGITS}}{_CUT}"
 
     def _journal(self) -> dict[str, Any] | None:
         try:

@@ -23,7 +23,12 @@ from icdcli.predict.counting import OnMessage
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.formats.omop_concepts import concept_tables
 from icdcli.predict.formats.registry import needs_evidence
-from icdcli.predict.output_writing import OnCoded, output_parts, write_parts
+from icdcli.predict.output_writing import (
+    OnCoded,
+    in_this_process,
+    output_parts,
+    write_parts,
+)
 from icdcli.predict.prediction_file import PredictionFile, output_path
 from icdcli.predict.resumable_output import PredictBlock
 from icdcli.predict.shards.records import Shard
@@ -84,14 +89,22 @@ def predict_with_notes(
 ) -> Iterator[tuple[Note, CodedNote]]:
     """Predict as `predict_notes` does, and yield each note together with its codes."""
     checks = note_checks(model.labels, checking, on_warning) if checking else None
-    predictor = _predictor(model, selection, evidence, checks)
+    predictor = note_predictor(model, selection, evidence, checks)
     for block in note_blocks(notes, max_block):
         yield from zip(block, predictor.predict(block), strict=True)
 
 
-def _predictor(
+def note_predictor(
     model: CodingModel, selection: Selection, evidence: bool, checks: NoteChecks | None
 ) -> NotePredictor:
+    """Return what predicts the codes of blocks of notes.
+
+    Args:
+        model: The model.
+        selection: Which codes are reported.
+        evidence: Whether to find the words behind each code.
+        checks: The checks of the codes; None: none.
+    """
     find = evidence_finder(model) if evidence else None
     return NotePredictor(model, selection, find, checks.apply if checks else None)
 
@@ -156,10 +169,10 @@ def predict_to_file(
     # Loading may take minutes: first see whether there can be such a file.
     if concepts is not None:
         concept_tables(concepts)
-    accepting = partial(_accepting, selection, accept_score)
+    accept = partial(accepting, selection, accept_score)
     before = checkpoint_of(run, load)
     of = partial(output_parts, notes, output, shard=shard, concepts=concepts)
-    of(accepting(before), evidence, format, cpu_precision, before)
+    of(accept(before), evidence, format, cpu_precision, before)
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
     chosen = group.broadcast(loaded.folder)
@@ -168,14 +181,12 @@ def predict_to_file(
             chosen, device=device, on_warning=warn, cpu_precision=cpu_precision
         )
     checkpoint, model = loaded.folder, loaded.model
-    selection = accepting(checkpoint)
+    selection = accept(checkpoint)
     checks = note_checks(model.labels, checking, warn) if checking else None
     parts = of(selection, evidence, format, cpu_precision, checkpoint, checks)
-    predictor = _predictor(model, selection, evidence, checks)
-    predict = predictor.predict
-    count, cut = write_parts(
-        parts, notes, predict, group, None, on_progress, on_warning, on_message
-    )
+    predictor = note_predictor(model, selection, evidence, checks)
+    write = in_this_process(parts, predictor.predict, group)
+    count, cut = write_parts(parts, notes, write, group, None, on_progress, on_warning, on_message)
     if cut.notes and on_warning is not None:
         on_warning(cut.warning(count, model.config.max_len))
     labels, threshold = model.labels, str(model.threshold)
@@ -186,7 +197,8 @@ def predict_to_file(
     )
 
 
-def _accepting(selection: Selection, score: AcceptScore | None, checkpoint: Path) -> Selection:
+def accepting(selection: Selection, score: AcceptScore | None, checkpoint: Path) -> Selection:
+    """Return a selection with the score from which the codes of a checkpoint are accepted."""
     return selection if score is None else replace(selection, accept_score=score(checkpoint))
 
 
@@ -234,4 +246,5 @@ def write_predictions(
         notes, output, selection, evidence, format, cpu_precision, checkpoint, checks
     )
     group = ProcessGroup(0, 1, torch.device("cpu"))
-    return write_parts(parts, notes, predict, group, on_notes, on_progress, on_warning, on_message)
+    write = in_this_process(parts, predict, group)
+    return write_parts(parts, notes, write, group, on_notes, on_progress, on_warning, on_message)
