@@ -87,9 +87,9 @@ def test_third_party_imports_are_dependencies() -> None:
     known = modules_of(metadata["dependencies"]) | sys.stdlib_module_names | {"icdcli"}
     extras = metadata["optional-dependencies"]
     of_extra = modules_of(extras["serve"])
-    tested = ("formats", "minilm", "postgresql", "remote", "serve")
+    tested = ("formats", "minilm", "postgresql", "ray", "remote", "serve")
     assert {line for name in tested for line in extras[name]} <= set(extras["dev"])
-    of_folders = {"data/formats": "formats", "io/remote": "remote"}
+    of_folders = {"data/formats": "formats", "io/remote": "remote", "predict/on_ray": "ray"}
     for path in PACKAGE.rglob("*.py"):
         folder = path.parent.relative_to(PACKAGE)
         extra = of_extra if NEED_SERVE & set(folder.parts[:1]) else set()

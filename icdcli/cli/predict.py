@@ -22,6 +22,7 @@ from icdcli.cli.encounter_options import (
 )
 from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
+from icdcli.cli.ray_options import Engine, require_use_of_ray
 from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.format_name import FormatName
@@ -58,6 +59,8 @@ class _Call:
     shard: "Shard | None" = None
     by_encounter: "ByEncounter | None" = None
     concepts: Path | None = None
+    engine: Engine = None
+    gpu: bool | None = None
 
 
 def predict(
@@ -196,6 +199,7 @@ def predict(
         typer.Option(help="cpu, mps, 0, 0,1 … Default: the first GPU, else the CPU."),
     ] = None,
     cpu_precision: CpuPrecision = None,
+    engine: Engine = None,
     port: Port = 10001,
     json: Annotated[
         bool,
@@ -212,7 +216,6 @@ def predict(
 
     Example: icdcode predict outputs/laptop/laptop notes.csv --output codes.jsonl
     """
-    from icdcli.config.loading import load_config
     from icdcli.predict.shards.records import Shard
 
     refuse_url(run_dir, str(run_dir))
@@ -220,6 +223,8 @@ def predict(
     for option, value in (("format", format), ("shard", shard), ("concepts", concepts)):
         if output is None and value is not None:
             raise ConfigError(f"--{option}: is for files. Add --output.")
+    if engine is not None:
+        require_use_of_ray(files, output, shard, device)
     import_visibly("icdcli.predict.run", Output(json))
     only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
     checking = _checking(check or resolve, resolve, date, only_checks)
@@ -235,12 +240,9 @@ def predict(
             *(by_encounter, encounter_column, time_column, note_type_column),
             *(subject_column, note_types),
         ),
-        concepts,
+        *(concepts, engine, None if device is None else device != "cpu"),
     )
-    chosen = (
-        _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
-    )
-
+    chosen = "cpu" if engine is not None else _device(device)
     stopped = "Stopped. Rerun the same command to continue." if output else "Stopped."
 
     def work(console: Output) -> None:
@@ -279,8 +281,16 @@ def _python_name(encoding: str | None) -> str | None:
         ) from None
 
 
-def _default_device() -> str | list[int]:
-    """Return the first GPU; all GPUs if a launcher started a process for each; else the CPU."""
+def _device(given: str | None) -> str | list[int]:
+    """Return the device that is given.
+
+    Without one, return the first GPU; all GPUs if a launcher started a process for each; else the
+    CPU.
+    """
+    from icdcli.config.loading import load_config
+
+    if given is not None:
+        return load_config(None, [f"device={given}"]).run.device
     import torch
 
     from icdcli.distributed.launcher import read_slurm_environment
@@ -320,10 +330,13 @@ def _write(
     call: _Call, file: str, notes: "Notes", process_group: "ProcessGroup", output: Output
 ) -> None:
     from icdcli.evaluation.acceptance.stored import accept_score
+    from icdcli.predict.on_ray.run import predict_on_ray
     from icdcli.predict.run import predict_to_file
 
+    alone = partial(predict_to_file, shard=call.shard, process_group=process_group)
+    predict = alone if call.engine is None else partial(predict_on_ray, gpu=call.gpu)
     with output.stages() as on_progress:
-        written = predict_to_file(
+        written = predict(
             call.run,
             notes,
             file,
@@ -338,8 +351,6 @@ def _write(
             if call.accept_at is None
             else partial(accept_score, precision=call.accept_at),
             cpu_precision=call.cpu_precision,
-            shard=call.shard,
-            process_group=process_group,
             on_progress=on_progress,
             on_warning=output.warn,
             on_message=output.say,

@@ -25,7 +25,7 @@ from icdcli.io.files import flush, replacing, write_json
 from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.io.remote.paths import is_remote, remove_files
 from icdcli.predict.batches import CodedNote, CutNotes, note_blocks
-from icdcli.predict.formats.blocks import CodedBlock, ModelName
+from icdcli.predict.formats.blocks import CodedBlock, Format, ModelName
 from icdcli.predict.formats.registry import Shape, choose_format
 
 _JOURNAL, _LOCK, _CUT = "journal.json", ".lock", ".cut.json"
@@ -208,7 +208,8 @@ class OutputParts:
             elif (parts - 1) % ranks == rank:
                 coded = predict(block, report)
                 content = CodedBlock(block, coded, self.begun)
-                self.store(parts - 1, CutNotes.of(coded), partial(self.format.write, block=content))
+                write = partial(_write_block, self.format, content)
+                self.store(parts - 1, CutNotes.of(coded), write)
             done += len(block)
             report(0)
         return parts
@@ -337,3 +338,7 @@ class OutputParts:
                 "are kept: free some space or correct the permissions, then run the same command "
                 "again."
             ) from error
+
+
+def _write_block(format: Format, block: CodedBlock, path: Path) -> None:
+    format.write(path, block)

@@ -113,6 +113,62 @@ SKYPILOT = {
         },
     },
 }
+# RayJob of ray.io/v1, the fields that the file uses; the templates are checked as pods.
+GROUP = {
+    "rayStartParams": TEXTS,
+    "template": {"type": "object", "required": ["spec"]},
+}
+RAY_JOB = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "ray.io/v1"},
+        "kind": {"const": "RayJob"},
+        "metadata": {"type": "object", "required": ["name"]},
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["entrypoint", "rayClusterSpec"],
+            "properties": {
+                "entrypoint": {"type": "string"},
+                "submissionMode": {"enum": ["K8sJobMode", "HTTPMode"]},
+                "backoffLimit": {"type": "integer", "minimum": 0},
+                "shutdownAfterJobFinishes": {"type": "boolean"},
+                "rayClusterSpec": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["headGroupSpec"],
+                    "properties": {
+                        "rayVersion": {"type": "string"},
+                        "enableInTreeAutoscaling": {"type": "boolean"},
+                        "headGroupSpec": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["template"],
+                            "properties": GROUP,
+                        },
+                        "workerGroupSpecs": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "required": ["groupName", "template"],
+                                "properties": {
+                                    **GROUP,
+                                    "groupName": {"type": "string"},
+                                    "replicas": {"type": "integer", "minimum": 0},
+                                    "minReplicas": {"type": "integer", "minimum": 0},
+                                    "maxReplicas": {"type": "integer", "minimum": 0},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
 
 
 def read(name):
@@ -159,6 +215,27 @@ def test_the_task_of_skypilot_has_known_fields():
     task = read("skypilot-train.yaml")
     jsonschema.validate(task, SKYPILOT)
     assert task["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
+
+
+def test_the_ray_job_fits_its_schema_and_those_of_pods():
+    job = read("ray-predict.yaml")
+    jsonschema.validate(job, RAY_JOB)
+    cluster = job["spec"]["rayClusterSpec"]
+    head, [workers] = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    for group in (head, workers):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+    # The head reads the notes; it has no cores for workers, whose threads fit into their pods.
+    assert head["rayStartParams"] == {"num-cpus": "0"}
+    [container] = workers["template"]["spec"]["containers"]
+    assert container["env"] == [
+        {"name": "OMP_NUM_THREADS", "value": container["resources"]["limits"]["cpu"]}
+    ]
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert f"\nray=={cluster['rayVersion']}\n" in pinned
+    job["spec"]["entryPoint"] = ""
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job, RAY_JOB)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

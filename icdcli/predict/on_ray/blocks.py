@@ -1,0 +1,116 @@
+"""Blocks of notes on their way to the workers, and the parts of the file on their way back.
+
+Ray Data moves tables. A table here has one row and one column: a pickled `NumberedBlock` or
+`CodedPart`.
+"""
+
+import os
+import pickle
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from icdcli.data.notes.text import Note
+from icdcli.errors import IcdcodeError
+from icdcli.predict.batches import CutNotes, note_blocks
+
+_SCHEMA = pa.schema([("content", pa.large_binary())])
+_NONE = CutNotes()
+
+
+@dataclass(frozen=True)
+class NumberedBlock:
+    """A block of notes.
+
+    Attributes:
+        number: The number of its part of the file.
+        first: The number of its first note, from 0.
+        size: The number of its notes.
+        notes: The notes; None: an earlier call has written the part.
+        problem: Why the notes from here on can't be read.
+    """
+
+    number: int
+    first: int
+    size: int
+    notes: Sequence[Note] | None = None
+    problem: IcdcodeError | None = None
+
+
+@dataclass(frozen=True)
+class CodedPart:
+    """What a worker made of a block.
+
+    Attributes:
+        number: The number of the part.
+        size: The number of its notes.
+        content: The part as it is stored; None: an earlier call has written it.
+        cut: Those of its notes of which the model reads only the beginning.
+        attempt: How many workers have begun it.
+        warnings: Warnings of the worker that coded it.
+        problem: Why there is no part.
+    """
+
+    number: int
+    size: int
+    content: bytes | None = None
+    cut: CutNotes = _NONE
+    attempt: int = 0
+    warnings: tuple[str, ...] = ()
+    problem: IcdcodeError | None = None
+
+
+def numbered_blocks(
+    notes: Iterable[Note], written: Set[int], max_notes: int
+) -> Iterator[NumberedBlock]:
+    """Yield all notes in blocks; those whose part is written, without the notes.
+
+    Args:
+        notes: All notes.
+        written: The numbers of the parts that are written.
+        max_notes: The most notes of a block.
+    """
+    number = first = 0
+    try:
+        for number, block in enumerate(note_blocks(notes, max_notes)):
+            yield NumberedBlock(
+                number, first, len(block), None if number in written else tuple(block)
+            )
+            first += len(block)
+    except IcdcodeError as error:  # from another process, it would arrive as an error of Ray
+        yield NumberedBlock(number + 1, first, 0, problem=error)
+
+
+def packed(value: NumberedBlock | CodedPart) -> pa.Table:
+    """Return a value as a table."""
+    return pa.table({"content": [pickle.dumps(value)]}, schema=_SCHEMA)
+
+
+def unpacked(table: pa.Table) -> list[Any]:
+    """Return the values of a table."""
+    return [pickle.loads(content) for content in table.column("content").to_pylist()]
+
+
+@dataclass(frozen=True)
+class BlockReader:
+    """Reads the blocks in a process of Ray on the computer of this one.
+
+    Attributes:
+        notes: All notes.
+        written: The numbers of the parts that are written.
+        max_notes: The most notes of a block.
+        folder: The current folder, to which the paths of notes are relative.
+    """
+
+    notes: Iterable[Note]
+    written: Set[int]
+    max_notes: int
+    folder: Path
+
+    def __call__(self) -> Iterator[pa.Table]:
+        """Yield the blocks."""
+        os.chdir(self.folder)
+        yield from map(packed, numbered_blocks(self.notes, self.written, self.max_notes))

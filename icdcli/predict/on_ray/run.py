@@ -1,0 +1,114 @@
+"""Predict the codes of notes into a file, as `predict_to_file` does, on a Ray cluster."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from icdcli.data.notes.files import Notes
+from icdcli.data.notes.text import Note
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.io.progress import Progress
+from icdcli.model.checkpoint import read_checkpoint
+from icdcli.model.files.checkpoint_facts import checkpoint_facts
+from icdcli.model.section import CpuPrecision
+from icdcli.predict.batches import Selection
+from icdcli.predict.checking import Checking, note_checks
+from icdcli.predict.counting import OnMessage
+from icdcli.predict.formats.format_name import FormatName
+from icdcli.predict.formats.omop_concepts import concept_tables
+from icdcli.predict.formats.registry import needs_evidence
+from icdcli.predict.on_ray.cluster import ray_cluster
+from icdcli.predict.on_ray.engine import RayEngine
+from icdcli.predict.on_ray.worker import BlockCoder, Coding
+from icdcli.predict.output_writing import output_parts, write_parts
+from icdcli.predict.prediction_file import PredictionFile, output_path
+from icdcli.predict.resumable_output import OnNotes
+from icdcli.predict.run import AcceptScore, accepting
+
+
+def predict_on_ray(
+    run: Path | str,
+    notes: Notes,
+    output: Path | str,
+    *,
+    load: str = "metric",
+    top: int | None = None,
+    min_score: float | None = None,
+    evidence: bool = False,
+    checking: Checking | None = None,
+    format: FormatName | None = None,
+    concepts: Path | None = None,
+    accept_score: AcceptScore | None = None,
+    cpu_precision: CpuPrecision | None = None,
+    gpu: bool | None = None,
+    connect: Callable[[], AbstractContextManager[None]] = ray_cluster,
+    coder: type[BlockCoder] = BlockCoder,
+    on_progress: Progress | None = None,
+    on_warning: OnMessage | None = None,
+    on_message: OnMessage | None = None,
+) -> PredictionFile:
+    """Predict the codes of notes into the file that `predict_to_file` writes, with Ray.
+
+    This process doesn't load the model. Each worker of the cluster does, from the same path, once.
+    If the call is interrupted, the same call, here or there, continues with the parts that exist.
+
+    Args:
+        run: The folder of a run or of a checkpoint, which each computer of the cluster sees.
+        notes: The notes, from `icdcli.data.notes.files.find_notes`; only this computer reads them.
+        output: The file or its URL; only this computer writes it.
+        load: The checkpoint of a run; see `predict_to_file` for this and all others.
+        top: The number of codes per note.
+        min_score: The score from which codes are reported.
+        evidence: Whether to write evidence.
+        checking: How codes are checked.
+        format: The format.
+        concepts: The folder with OMOP's tables of concepts, which each computer sees.
+        accept_score: Returns the score from which codes can be accepted without review.
+        cpu_precision: The precision of a 32-bit network on a CPU.
+        gpu: Whether each worker has a GPU; None: if the cluster has any.
+        connect: Connects to the cluster.
+        coder: What codes the blocks on the workers.
+        on_progress: Receives the progress.
+        on_warning: Called with a message for each warning.
+        on_message: Called with a message if an interrupted call is continued.
+
+    Raises:
+        ConfigError: As of `predict_to_file`; or if there is no Ray or no such cluster.
+        DataError: As of `predict_to_file`; or if workers die again and again, or Ray is lost.
+        ResumeError: If the checkpoint is missing, incomplete or was changed.
+    """
+    output, warn = output_path(output), on_warning or warnings.warn
+    evidence = evidence or needs_evidence(format)
+    if concepts is not None:
+        concept_tables(concepts)
+        concepts = concepts.absolute()
+    checkpoint, facts = read_checkpoint(run, load, checkpoint_facts)
+    selection = accepting(Selection(top, min_score), accept_score, checkpoint)
+    checks = note_checks(facts.labels, checking, warn) if checking else None
+    parts = output_parts(
+        *(notes, output, selection, evidence, format, cpu_precision, checkpoint, checks),
+        concepts=concepts,
+    )
+    engine = RayEngine(gpu, on_warning, coder)
+    same = (selection, evidence, checking, cpu_precision, parts.format)
+    coding = partial(Coding, Path(os.path.abspath(checkpoint)), facts.manifest, *same)
+
+    def write(_: Iterable[Note], on_notes: OnNotes) -> int:
+        return engine.write(parts, notes, coding(parts.begun), on_notes)
+
+    alone = ProcessGroup(0, 1, torch.device("cpu"))
+    with connect():
+        count, cut = write_parts(
+            parts, notes, write, alone, None, on_progress, on_warning, on_message
+        )
+    if cut.notes:
+        warn(cut.warning(count, facts.max_len))
+    return PredictionFile(
+        *(parts.output, count, checkpoint, len(facts.labels), str(facts.threshold)),
+        *(selection, cut, facts.labels.editions),
+    )
