@@ -22,7 +22,7 @@ from icdcli.cli.encounter_options import (
 )
 from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
-from icdcli.cli.ray_options import Engine, require_use_of_ray
+from icdcli.cli.ray_options import Engine, kept_from_ray, require_use_of_ray
 from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.format_name import FormatName
@@ -335,7 +335,7 @@ def _write(
 
     alone = partial(predict_to_file, shard=call.shard, process_group=process_group)
     predict = alone if call.engine is None else partial(predict_on_ray, gpu=call.gpu)
-    with output.stages() as on_progress:
+    with kept_from_ray(call.engine), output.stages() as on_progress:
         written = predict(
             call.run,
             notes,

@@ -1,7 +1,9 @@
 """The option of `predict` for Ray, and what it can't be combined with."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Annotated, Literal
 
 import typer
@@ -51,3 +53,17 @@ def require_use_of_ray(
     if problem is not None:
         raise ConfigError(f"--engine ray: {problem}")
     require_ray()
+
+
+@contextmanager
+def kept_from_ray(engine: Engine) -> Iterator[None]:
+    """Keep standard output for results: Ray prints there which workers it has lost.
+
+    Args:
+        engine: The option; without it, nothing changes.
+    """
+    if engine is None:
+        yield
+    else:
+        with redirect_stdout(sys.stderr):
+            yield

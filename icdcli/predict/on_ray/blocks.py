@@ -84,12 +84,12 @@ def numbered_blocks(
         yield NumberedBlock(number + 1, first, 0, problem=error)
 
 
-def packed(value: NumberedBlock | CodedPart) -> pa.Table:
+def packed_row(value: NumberedBlock | CodedPart) -> pa.Table:
     """Return a value as a table."""
     return pa.table({"content": [pickle.dumps(value)]}, schema=_SCHEMA)
 
 
-def unpacked(table: pa.Table) -> list[Any]:
+def unpacked_rows(table: pa.Table) -> list[Any]:
     """Return the values of a table."""
     return [pickle.loads(content) for content in table.column("content").to_pylist()]
 
@@ -113,4 +113,4 @@ class BlockReader:
     def __call__(self) -> Iterator[pa.Table]:
         """Yield the blocks."""
         os.chdir(self.folder)
-        yield from map(packed, numbered_blocks(self.notes, self.written, self.max_notes))
+        yield from map(packed_row, numbered_blocks(self.notes, self.written, self.max_notes))

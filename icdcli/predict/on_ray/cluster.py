@@ -4,11 +4,10 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,8 +51,8 @@ def require_ray() -> None:
 def ray_cluster(cpus: int | None = None) -> Iterator[None]:
     """Connect to the cluster of RAY_ADDRESS, or start one on this computer, during the block.
 
-    A cluster of our own listens on the loopback only, has no dashboard, reports no usage, accepts
-    nobody without its token, and has its files in a private temporary folder.
+    A cluster of our own listens on the loopback only, has no dashboard, reports no usage, has a
+    token of its own, and has its files in a private temporary folder.
 
     Args:
         cpus: The cores of a cluster of our own; None: all.
@@ -97,9 +96,9 @@ def _connected(**options: Any) -> Iterator[None]:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # which Ray has replaced
         # A program that imported Ray before us has chosen another address.
-        refuse_connection("--engine ray", ray.util.get_node_ip_address())
-        with redirect_stdout(sys.stderr):  # Ray prints there which workers are lost
-            yield
+        here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        refuse_connection("--engine ray", here)
+        yield
     finally:
         ray.shutdown()
 

@@ -16,7 +16,7 @@ from icdcli.data.notes.files import Notes
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.predict import batches
 from icdcli.predict.counting import OnMessage
-from icdcli.predict.on_ray.blocks import BlockReader, CodedPart, unpacked
+from icdcli.predict.on_ray.blocks import BlockReader, CodedPart, unpacked_rows
 from icdcli.predict.on_ray.worker import Attempts, BlockCoder, Coding, RayWorker
 from icdcli.predict.resumable_output import OnNotes, OutputParts
 
@@ -103,7 +103,7 @@ class RayEngine:
         import ray
         from ray.data import ActorPoolStrategy, DataContext, read_datasource
 
-        resources = ray.cluster_resources()
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpu = resources.get("GPU", 0) > 0 if self.gpu is None else self.gpu
         threads = min(_threads(), int(resources.get("CPU", 0)) or _MOST_THREADS)
         share: dict[str, Any] = {"num_gpus": 1} if gpu else {"num_cpus": threads}
@@ -125,7 +125,7 @@ class RayEngine:
             if isinstance(handler, logging.StreamHandler):
                 handler.setLevel(logging.CRITICAL)  # what matters is raised as an error, too
         for table in coded.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from unpacked(table)
+            yield from unpacked_rows(table)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -155,4 +155,4 @@ def _source(reader: BlockReader) -> Any:
             """Return the task."""
             return [ReadTask(reader, BlockMetadata(None, None, None, None))]
 
-    return NoteBlocks()
+    return NoteBlocks()  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CutNotes, NotePredictor, Selection
 from icdcli.predict.checking import Checking, note_checks
 from icdcli.predict.formats.blocks import CodedBlock, Format
-from icdcli.predict.on_ray.blocks import CodedPart, NumberedBlock, packed, unpacked
+from icdcli.predict.on_ray.blocks import CodedPart, NumberedBlock, packed_row, unpacked_rows
 from icdcli.predict.run import note_predictor
 
 if TYPE_CHECKING:
@@ -163,5 +163,5 @@ class RayWorker:
 
     def __call__(self, table: "pa.Table") -> "pa.Table":
         """Return the part of the block in a table."""
-        [block] = unpacked(table)
-        return packed(self._coder.code(block))
+        [block] = unpacked_rows(table)
+        return packed_row(self._coder.code(block))

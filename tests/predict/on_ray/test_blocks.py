@@ -9,7 +9,7 @@ from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
 from icdcli.predict.batches import note_blocks
-from icdcli.predict.on_ray.blocks import BlockReader, numbered_blocks, unpacked
+from icdcli.predict.on_ray.blocks import BlockReader, numbered_blocks, unpacked_rows
 
 BUNDLE = {
     "resourceType": "DocumentReference",
@@ -76,5 +76,5 @@ def test_notes_of_every_format_can_be_read_in_another_process(files, tmp_path, m
     notes.check()
     reader = BlockReader(notes, frozenset(), 4, tmp_path)
     [table] = pickle.loads(pickle.dumps(reader))()
-    [block] = unpacked(table)
+    [block] = unpacked_rows(table)
     assert block.notes == tuple(notes)

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from icdcli.errors import DataError
-from icdcli.predict.on_ray.blocks import unpacked
+from icdcli.predict.on_ray.blocks import unpacked_rows
 from icdcli.predict.on_ray.cluster import ray_cluster
 from icdcli.predict.on_ray.engine import RayEngine
 from icdcli.predict.on_ray.run import predict_on_ray
@@ -24,7 +24,7 @@ def here(monkeypatch):
     def coded(self, reader, coding):
         coder = self.coder(coding, "cpu", attempts.begin)
         for table in reversed(list(reader())):
-            yield from map(coder.code, unpacked(table))
+            yield from map(coder.code, unpacked_rows(table))
 
     monkeypatch.setattr(RayEngine, "_coded", coded)
     return attempts
