@@ -50,6 +50,17 @@ def test_a_client_outside_the_cluster_is_refused(refused, words, monkeypatch):
     refused(2, *words, "--output", "codes.csv", says="ray job submit -- icdcode predict")
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [("127.0.0.1:1", "Connection refused). Start it,"), ("127.0.0.1:x", "isn't HOST:PORT")],
+)
+def test_an_address_at_which_nothing_listens_is_reported(
+    refused, words, monkeypatch, address, says
+):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    refused(2, *words, "--output", "codes.csv", says=[f"RAY_ADDRESS={address}: no Ray", says])
+
+
 def test_offline_another_computer_is_refused(refused, words, monkeypatch):
     monkeypatch.setenv("ICDCODE_OFFLINE", "1")
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from icdcli.offline import refuse_connection
 
 ADDRESS = "RAY_ADDRESS"
 _OWN = "local"
+_PORT = 6379  # of a head node, if the address names none
+_PATIENCE = 10  # seconds
 # One token per process, because Ray reads it once. Without it, whoever uses this computer could
 # read what the workers read.
 _SETTINGS = {
@@ -33,7 +36,7 @@ def require_ray() -> None:
     """Check that Ray is installed, and that the cluster may be used from here.
 
     Raises:
-        ConfigError: If it isn't, or mayn't.
+        ConfigError: If it isn't, or mayn't, or if nothing listens at the address of the cluster.
         OfflineError: If icdcode works offline, and the cluster is elsewhere.
     """
     require_extra("ray", "--engine ray", ["ray"])
@@ -45,6 +48,7 @@ def require_ray() -> None:
         )
     if address not in ("", "auto", _OWN):
         refuse_connection(f"{ADDRESS}={address}", urlsplit(f"//{address}").hostname)
+        _require_reachable(address)
 
 
 @contextmanager
@@ -75,6 +79,28 @@ def ray_cluster(cpus: int | None = None) -> Iterator[None]:
             yield
 
 
+def _require_reachable(address: str) -> None:
+    """Check that something listens at an address, for which Ray itself waits for minutes.
+
+    Raises:
+        ConfigError: If nothing does.
+    """
+    try:
+        parts = urlsplit(f"//{address}")
+        socket.create_connection((parts.hostname or "", parts.port or _PORT), _PATIENCE).close()
+    except ValueError:
+        raise _unreachable(address, "it isn't HOST:PORT") from None
+    except OSError as error:
+        raise _unreachable(address, error.strerror or str(error)) from None
+
+
+def _unreachable(address: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{ADDRESS}={address}: no Ray cluster can be reached there ({reason}). Start it, correct "
+        f"the address, or unset {ADDRESS} to use this computer alone."
+    )
+
+
 @contextmanager
 def _connected(**options: Any) -> Iterator[None]:
     import ray
@@ -88,10 +114,7 @@ def _connected(**options: Any) -> Iterator[None]:
             if options["address"] == _OWN:
                 raise
             first = str(error).strip().partition("\n")[0]
-            raise ConfigError(
-                f"{ADDRESS}={options['address']}: no Ray cluster can be reached there ({first}). "
-                f"Start it, correct the address, or unset {ADDRESS} to use this computer alone."
-            ) from None
+            raise _unreachable(options["address"], first) from None
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # which Ray has replaced
