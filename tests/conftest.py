@@ -208,7 +208,7 @@ def config_of() -> "Callable[..., Config]":
     """Return a function that makes the configuration of a quick run of a project on notes."""
     from icdcli.config.loading import load_config
 
-    def make(project: Path, notes: Path, **changes: object) -> "Config":
+    def make(project: Path, notes: Path, /, **changes: object) -> "Config":
         options: dict[str, object] = {
             "model": "tiny", "bit": 32, "lora_activate": False, "max_len": 48, "device": "cpu",
             "data_path": notes, "project": project, "name": "run", "batch_size": 8,

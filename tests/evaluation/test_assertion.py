@@ -53,8 +53,8 @@ def trained(config_of, notes, model_folders, tmp_path_factory):
             "code_system": "icd10", "positive_threshold": "auto",
             "cache_dir": project / "cache", "prediction_print_n": 0,
         }  # fmt: skip
-        changed = {"notes": notes} | options | kinds[kind] | changes
-        return run_training(config_of(project, **changed), on_warning=on_warning).run
+        configured = config_of(project, notes, **options | kinds[kind] | changes)
+        return run_training(configured, on_warning=on_warning).run
 
     return make
 
@@ -130,7 +130,7 @@ def test_a_model_learns_from_labels_what_is_coded(trained, notes, tmp_path, code
             row["text"], row["codes"] = "\n".join(lines), sorted(_codes_in("\n".join(lines)))
     table = tmp_path / "notes.jsonl"
     table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    run = trained("label attention", assertion="learned", notes=table)
+    run = trained("label attention", assertion="learned", data_path=table)
     model = load_model(run.root)
     complete = {name for name in model.lexical.parts if "_" not in name}
     if coded == "facts":
