@@ -96,6 +96,11 @@ def columns(model, codes):
     return [model.labels.index[code] for code in codes]
 
 
+def same_scores(before, after, texts=TEXTS):
+    kept = [model.scores(texts)[:, columns(model, KEPT)] for model in (before, after)]
+    return np.array_equal(*kept)
+
+
 @pytest.mark.parametrize(
     ("kind", "lexical"),
     [*((kind, False) for kind in KINDS), ("label attention", True), ("linear head", True)],
@@ -125,11 +130,11 @@ def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, 
     assert after.fusion == before.fusion
     assert after.predict(TEXTS)
     # Of two kept codes, the same one is more likely the principal diagnosis, and as much more.
-    odds = [
-        np.divide(*scored.principal_NL[:, columns(model, KEPT)].T)
+    kept = [
+        scored.principal_NL[:, columns(model, KEPT)].T
         for model, scored in ((before, old), (after, new))
     ]
-    np.testing.assert_allclose(odds[1], odds[0], rtol=1e-3)
+    np.testing.assert_allclose(np.divide(*kept[1]), np.divide(*kept[0]), rtol=1e-3)
     assert new.principal_NL.sum(axis=1) == pytest.approx(1)
     rates = after.principal.rates_L[columns(after, CHILDREN)].tolist()
     assert rates == [before.principal.rates_L[before.labels.index[DIVIDED]]] * 2
@@ -344,11 +349,7 @@ def test_a_table_of_codes_is_migrated_to_its_next_version(trained, tmp_path):
         (DIVIDED, (f"{DIVIDED}-1", f"{DIVIDED}-2")),
         (DELETED, ()),
     ]
-    before, after = load_model(run.root), load_model(made.run)
-    same = np.array_equal(
-        after.scores(TEXTS)[:, columns(after, KEPT)], before.scores(TEXTS)[:, columns(before, KEPT)]
-    )
-    assert same
+    assert same_scores(load_model(run.root), load_model(made.run))
     evaluated = evaluate_run(made.run, "validation", on_warning=lambda _: None)
     assert evaluated.labels.known_titles[f"{DIVIDED}-1"] == "Lobar pneumonia"
 
@@ -359,10 +360,7 @@ def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
     back = migrate_run(once.run, OLDER, name="back")
     # J18.91 and J18.92 became J18.9 again, by the code above them.
     assert [one.into for one in back.plan.retired] == [(DIVIDED,), (DIVIDED,)]
-    first, last = load_model(run.root), load_model(back.run)
-    assert np.array_equal(
-        last.scores(TEXTS)[:, columns(last, KEPT)], first.scores(TEXTS)[:, columns(first, KEPT)]
-    )
+    assert same_scores(load_model(run.root), load_model(back.run))
     notes = [Note(str(row), text) for row, text in enumerate(TEXTS)]
     coded = list(predict_notes(load_model(once.run), notes, top=2, evidence=True))
     assert [len(note.codes) for note in coded] == [2] * len(TEXTS)
@@ -379,14 +377,9 @@ def test_assertion_classes_are_migrated(trained):
     made = migrate_run(run, NEWER)
     before, after = load_model(run.root), load_model(made.run)
     head, old = after.network.head, before.network.head
-    assert head.classes == old.classes
-    assert head.classes
+    assert head.classes and head.classes == old.classes
     assert torch.equal(head.class_scores.shared_C, old.class_scores.shared_C)
-    denied = ["no pneumonia. denies high blood pressure", *TEXTS]
-    assert np.array_equal(
-        after.scores(denied)[:, columns(after, KEPT)],
-        before.scores(denied)[:, columns(before, KEPT)],
-    )
+    assert same_scores(before, after, ["no pneumonia. denies high blood pressure", *TEXTS])
 
 
 def test_candidates_that_training_never_saw_are_left_out(trained):
@@ -401,8 +394,7 @@ def test_candidates_that_training_never_saw_are_left_out(trained):
     before, after = load_model(run.root), load_model(made.run)
     assert before.labels.codes == (*sorted([UNCHANGED, RENAMED, DIVIDED, DELETED]), unseen)
     assert list(after.labels.codes) == sorted([*KEPT, *CHILDREN])
-    old_NL, new_NL = before.scores(TEXTS), after.scores(TEXTS)
-    assert np.array_equal(new_NL[:, columns(after, KEPT)], old_NL[:, columns(before, KEPT)])
+    assert same_scores(before, after)
     assert after.fusion.unseen is None
     evaluated = evaluate_run(made.run, "validation", on_warning=lambda _: None)
     assert evaluated.labels.codes == after.labels.codes
