@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 # On shared cores, threads that wait for each other make small work ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Jobs in the background of a shell ignore SIGINT, and so would the processes that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: there, a missing one isn't skipped
