@@ -78,19 +78,30 @@ class Groups:
         self, scores_L: NDArray[np.float32], labels_C: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the best score of the other labels of each label's group."""
-        order_L = np.lexsort((-scores_L, self.group_L))
-        starts_G = np.searchsorted(self.group_L[order_L], np.arange(self.group_L.max() + 1))
-        first_G = order_L[starts_G]
-        second = np.minimum(starts_G + 1, len(order_L) - 1)
-        has_second_G = self.group_L[order_L[second]] == np.arange(len(starts_G))
-        has_second_G &= second > starts_G
-        second_G = np.where(has_second_G, scores_L[order_L[second]], _IMPOSSIBLE)
+        ordered_L = scores_L[self._order_L]
+        best_G = np.maximum.reduceat(ordered_L, self._starts_G)
+        is_best_L = ordered_L == np.repeat(best_G, self._sizes_G)
+        alone_G = np.add.reduceat(is_best_L, self._starts_G, dtype=np.int64) == 1
+        ordered_L[is_best_L] = -np.inf
+        next_G = np.maximum.reduceat(ordered_L, self._starts_G)
+        next_G[self._sizes_G == 1] = _IMPOSSIBLE
         group_C = self.group_L[labels_C]
-        is_first_C = first_G[group_C] == labels_C
-        best_C: NDArray[np.float32] = np.where(
-            is_first_C, second_G[group_C], scores_L[first_G[group_C]]
-        )
+        has_best_C = alone_G[group_C] & (scores_L[labels_C] == best_G[group_C])
+        best_C: NDArray[np.float32] = np.where(has_best_C, next_G[group_C], best_G[group_C])
         return best_C
+
+    @cached_property
+    def _order_L(self) -> NDArray[np.intp]:
+        """Return the labels group by group, which are sorted once for all documents."""
+        return np.argsort(self.group_L, kind="stable")
+
+    @cached_property
+    def _sizes_G(self) -> NDArray[np.int64]:
+        return np.bincount(self.group_L).astype(np.int64)
+
+    @cached_property
+    def _starts_G(self) -> NDArray[np.int64]:
+        return np.cumsum(self._sizes_G) - self._sizes_G
 
 
 def candidates(row: Row, fused_L: NDArray[np.float32]) -> NDArray[np.int64]:
