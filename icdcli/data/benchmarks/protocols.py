@@ -123,6 +123,7 @@ HADM_DIGIT = Protocol(
 )
 OFFICIAL = Protocol("official", own_split)
 SPLIT_COLUMN = Protocol("split-column", own_split)
+SUBJECT_SPLITS = Protocol("subject-splits", own_split)
 
 # The 50 codes of Mullenbach et al. 2018 as their repository and PLM-ICD's list them.
 CAML_50 = frozenset(

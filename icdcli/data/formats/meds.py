@@ -29,6 +29,11 @@ _KINDS = {"icd10pcs": "procedure", "icd9proc": "procedure"}
 _ROWS_AT_ONCE = 4096
 
 
+SPLITS_FILE = Path("metadata", "subject_splits.parquet")
+"""The file with the split of each patient, in the folder of a data set (meds 0.4)."""
+_SPLITS = {"train": "train", "tuning": "validation", "held_out": "test"}
+
+
 class MedsNote(NamedTuple):
     """An event with a note; its number is that among all events, from 1."""
 
@@ -161,6 +166,30 @@ class MedsEvents:
                     number += batch.num_rows
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{file}: can't be read ({type(error).__name__}).") from None
+
+
+def subject_splits(path: Path) -> dict[str, str]:
+    """Return the split of each patient, as icdcode names it; patients of other splits have none.
+
+    Args:
+        path: The folder of a data set with `SPLITS_FILE`.
+
+    Raises:
+        DataError: If the file can't be read, lacks a column, or has two splits for a patient.
+    """
+    file, found = path / SPLITS_FILE, dict[str, str]()
+    columns = ("subject_id", "split")
+    if missing := [name for name in columns if name not in _schema(file).names]:
+        raise DataError(f"{file}: has no column {' and '.join(missing)}.")
+    with open_parquet(file) as opened:
+        for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+            for row in batch.to_pylist():
+                subject, split = str(row["subject_id"]), _SPLITS.get(row["split"])
+                if split is None:
+                    continue
+                if found.setdefault(subject, split) != split:
+                    raise DataError(f"{file}: patient {subject} is in two splits. Keep one row.")
+    return found
 
 
 def _schema(file: Path) -> pa.Schema:

@@ -3,13 +3,14 @@
 See `icdcli.data.formats.meds` for which events are notes and codes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.benchmarks.protocols import PATIENT, SUBJECT_SPLITS, Protocol
 from icdcli.data.encounters.joining import NoteAbout
-from icdcli.data.formats.meds import MedsEvents, is_meds
+from icdcli.data.formats.meds import SPLITS_FILE, MedsEvents, is_meds, subject_splits
 from icdcli.data.sources.admission import Admission
 from icdcli.data.sources.admission_join import AdmissionCodes, AdmissionNote, join_admissions
 from icdcli.data.sources.exchange.exchanged import Exchanged, register_exchanged
@@ -32,18 +33,20 @@ class MedsSource(Exchanged):
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
-        return self.events.files
+        own = self.path / SPLITS_FILE
+        return [*self.events.files, *([own] if own.is_file() else [])]
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
 
         Args:
-            protocol: Decides which codes count.
+            protocol: Decides which codes count, and whether the splits are those of the data set.
             work: A private folder for temporary files.
 
         Raises:
             DataError: If a file can't be read, or no event has a code of the coding system.
         """
+        splits = subject_splits(self.path) if protocol is SUBJECT_SPLITS else None
         named, codes = NamedCodes(self.system, self.reading), AdmissionCodes()
         some, without = False, 0
         visits = self.events.visit_column
@@ -63,7 +66,18 @@ class MedsSource(Exchanged):
             if visits is None
             else f"of the same {visits}"
         )
-        return join_admissions(self.reading, self._notes(), codes, protocol.keep_codes, work)
+        found = join_admissions(self.reading, self._notes(), codes, protocol.keep_codes, work)
+        return found if splits is None else self._divided(found, splits)
+
+    def _divided(
+        self, admissions: Iterator[Admission], splits: Mapping[str, str]
+    ) -> Iterator[Admission]:
+        for one in admissions:
+            split = splits.get(one.subject_id or "")
+            if split is None:
+                self.reading.drop(f"documents of patients without a split in {SPLITS_FILE}", 1)
+            else:
+                yield replace(one, split=split)
 
     def _notes(self) -> Iterator[AdmissionNote]:
         by_visit, some = self.events.visit_column is not None, False
@@ -83,9 +97,14 @@ def _recognizes(path: Path) -> Match:
     return Match.CERTAIN if is_meds(path) else Match.NONE
 
 
+def _protocols_of(path: Path) -> Sequence[Protocol]:
+    return (SUBJECT_SPLITS, PATIENT) if (path / SPLITS_FILE).is_file() else (PATIENT,)
+
+
 register_exchanged(
     "meds",
     "events of MEDS with text_value and codes of the ICD, as .parquet or a folder with data/",
     _recognizes,
     MedsSource,
+    _protocols_of,
 )

@@ -128,6 +128,40 @@ def test_a_data_set_is_recognized_prepared_and_predicted(tmp_path):
     ]
 
 
+def write_splits(folder, rows):
+    path = folder / "metadata" / "subject_splits.parquet"
+    path.parent.mkdir(exist_ok=True)
+    schema = pa.schema([("subject_id", pa.int64()), ("split", pa.string())])
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+
+
+def test_patients_stay_in_the_splits_of_the_data_set(tmp_path):
+    folder, names = tmp_path / "meds", ("train", "tuning", "held_out", "other")
+    events = [(n, FIRST, "NOTE//X", None, f"Note {n}", n) for n in range(40)]
+    events += [(n, FIRST, "ICD10CM//I10", None, None, n) for n in range(40)]
+    write(folder / "data" / "0.parquet", events)
+    given = [{"subject_id": n, "split": names[n % 4]} for n in range(38)]
+    write_splits(folder, given)
+    prepared = prepare(DataConfig(data_path=folder))
+    assert prepared.card["protocol"] == "subject-splits"
+    found = pq.read_table(prepared.folder / "documents.parquet").to_pylist()
+    by_split = {split: {int(one["id"]) % 4 for one in found if one["split"] == split}
+                for split in ("train", "validation", "test")}  # fmt: skip
+    assert by_split == {"train": {0}, "validation": {1}, "test": {2}}
+    assert len(found) == 29
+    left_out = "documents of patients without a split in metadata/subject_splits.parquet"
+    assert prepared.card["dropped"][left_out] == 11
+    anew = prepare(DataConfig(data_path=folder, protocol="patient"))
+    assert anew.card["protocol"] == "patient" and anew.folder != prepared.folder
+    assert any("splits of the data set itself are ignored" in one for one in anew.warnings)
+    write_splits(folder, [*given, {"subject_id": 0, "split": "tuning"}])
+    with pytest.raises(DataError, match="patient 0 is in two splits"):
+        prepare(DataConfig(data_path=folder))
+    pq.write_table(pa.table({"subject_id": [1]}), folder / "metadata" / "subject_splits.parquet")
+    with pytest.raises(DataError, match=r"subject_splits\.parquet: has no column split"):
+        prepare(DataConfig(data_path=folder))
+
+
 def test_a_table_in_parquet_is_no_meds_and_a_damaged_file_is_named(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "codes": ["I10"]}), tmp_path / "t.parquet")
     assert recognize(tmp_path / "t.parquet") == "table"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from icdcli.data.benchmarks.protocols import PATIENT, choose_protocol
+from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.exchange.named_codes import american_system
@@ -43,6 +43,7 @@ def register_exchanged(
     looks_like: str,
     recognizes: Callable[[Path], Match],
     opens: Callable[[Path, System, Reading, Sequence[str] | None], Source],
+    protocols_of: Callable[[Path], Sequence[Protocol]] = lambda _: _PROTOCOLS,
 ) -> None:
     """Register a source of exchanged records.
 
@@ -51,16 +52,22 @@ def register_exchanged(
         looks_like: What its files look like, for messages.
         recognizes: Returns how well a file or folder fits it.
         opens: Returns the source of a file or folder, with the attributes of `Exchanged`.
+        protocols_of: Returns the protocols of a file or folder, the default first.
     """
 
     def open_source(config: DataConfig, reading: Reading) -> ChosenSource:
-        protocol = choose_protocol(name, _PROTOCOLS, config.protocol)
+        known = protocols_of(config.path)
+        protocol = choose_protocol(name, known, config.protocol)
         system = american_system(config.code_system, name)
         options: dict[str, Any] = {"code_system": system}
         if config.note_types is not None:
             options["note_types"] = config.note_types
         source = opens(config.path, system, reading, config.note_types)
-        return ChosenSource(name, source, protocol, options)
+        ignored = (
+            f"the splits of the data set itself are ignored, since protocol is {protocol.name}"
+        )
+        notices = () if protocol is known[0] else (ignored,)
+        return ChosenSource(name, source, protocol, options, notices=notices)
 
     register(
         SourceType(
