@@ -126,17 +126,20 @@ def test_signals_that_end_a_launcher_end_its_processes_too_unless_ignored(monkey
     monkeypatch.setattr(
         run, "main", lambda _: names.append(environment["TORCHELASTIC_SIGNALS_TO_HANDLE"])
     )
-    assert launch(["train"], 2, PORT) == 0
     # The first four are those that torch passes on if nothing else is set.
     passed_on = {"SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1"}
-    assert {*names[0].split(",")} == passed_on
-    del environment["TORCHELASTIC_SIGNALS_TO_HANDLE"]
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    numbers = [signal.Signals[name] for name in passed_on]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
         assert launch(["train"], 2, PORT) == 0
+        assert {*names[0].split(",")} == passed_on
+        del environment["TORCHELASTIC_SIGNALS_TO_HANDLE"]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        assert launch(["train"], 2, PORT) == 0
+        assert {*names[1].split(",")} == passed_on - {"SIGHUP"}
     finally:
-        signal.signal(signal.SIGHUP, before)
-    assert {*names[1].split(",")} == passed_on - {"SIGHUP"}
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.slow
