@@ -196,7 +196,7 @@ class OutputParts:
         """
         rank, ranks = shard
         done = before = parts = 0
-        written = self.written()
+        written, begun = self.written(), self.begun
 
         def report(more: int) -> None:
             if on_notes is not None:
@@ -207,7 +207,7 @@ class OutputParts:
                 before += len(block)
             elif (parts - 1) % ranks == rank:
                 coded = predict(block, report)
-                content = CodedBlock(block, coded, self.begun)
+                content = CodedBlock(block, coded, begun)
                 write = partial(_write_block, self.format, content)
                 self.store(parts - 1, CutNotes.of(coded), write)
             done += len(block)
