@@ -126,6 +126,7 @@ def output_parts(
     if format is not None:
         options += f" --format {format}"
     if concepts is not None:
+        concepts = concepts.absolute()  # other processes may read it, from other folders
         options += f" --concepts {concepts}"
     if cpu_precision:
         options += f" --cpu-precision {cpu_precision}"

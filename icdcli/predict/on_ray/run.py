@@ -86,7 +86,6 @@ def predict_on_ray(
     evidence = evidence or needs_evidence(format)
     if concepts is not None:
         concept_tables(concepts)
-        concepts = concepts.absolute()
     checkpoint, facts = read_checkpoint(run, load, checkpoint_facts)
     selection = accepting(Selection(top, min_score), accept_score, checkpoint)
     checks = note_checks(facts.labels, checking, warn) if checking else None
@@ -106,8 +105,8 @@ def predict_on_ray(
         count, cut = write_parts(
             parts, notes, write, alone, None, on_progress, on_warning, on_message
         )
-    if cut.notes:
-        warn(cut.warning(count, facts.max_len))
+    if cut.notes and on_warning is not None:
+        on_warning(cut.warning(count, facts.max_len))
     return PredictionFile(
         *(parts.output, count, checkpoint, len(facts.labels), str(facts.threshold)),
         *(selection, cut, facts.labels.editions),

@@ -4,9 +4,11 @@ import os
 import signal
 from contextlib import nullcontext
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
 from icdcli.predict.on_ray.blocks import unpacked_rows
 from icdcli.predict.on_ray.cluster import ray_cluster
@@ -107,6 +109,28 @@ def test_workers_do_not_code_what_is_written(here, notes, checkpoint, tmp_path, 
     assert [here.begin(number) for number in range(6)] == [2] * 6  # each was begun once
     predict_to_file(checkpoint, notes, tmp_path / "one.jsonl", top=2)
     assert output.read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("here", "notes")  # for small blocks
+def test_one_process_continues_what_ray_began_with_a_relative_folder(
+    checkpoint, tmp_path, monkeypatch
+):
+    rows = [f"{number},1,2,2026-11-28,chest pain" for number in range(22)]
+    header = "note_id,person_id,visit_occurrence_id,note_date,note_text"
+    (tmp_path / "note.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "athena").mkdir()
+    header = "concept_id,concept_code,vocabulary_id,domain_id,standard_concept"
+    (tmp_path / "athena" / "CONCEPT.csv").write_text(f"{header}\n7,I10,ICD10CM,Condition,\n")
+    header = "concept_id_1,concept_id_2,relationship_id,invalid_reason"
+    (tmp_path / "athena" / "CONCEPT_RELATIONSHIP.csv").write_text(f"{header}\n7,8,Maps to,\n")
+    monkeypatch.chdir(tmp_path)
+    notes, said = find_notes(["note.csv"], date_column="note_date"), []
+    more = {"format": "omop-conditions", "concepts": Path("athena"), "top": 2}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(BlockCoder, "code", _stopped_at(2))
+        predict_on_ray(checkpoint, notes, "codes.csv", **options(**more))
+    predict_to_file(checkpoint, notes, "codes.csv", **more, on_message=said.append)
+    assert any("Continuing with the parts" in one for one in said)
 
 
 def _stopped_at(number):
