@@ -13,8 +13,8 @@ from icdcli.errors import ConfigError
 Engine = Annotated[
     Literal["ray"] | None,
     typer.Option(
-        help="With --output: ray codes the notes on the Ray cluster of RAY_ADDRESS, else on a "
-        "local one. Default: this process."
+        help="ray: code the notes on the Ray cluster that RAY_ADDRESS names, or else on this "
+        "computer alone. Needs --output. Default: this process."
     ),
 ]
 
@@ -34,15 +34,17 @@ def require_use_of_ray(
         ConfigError: If it can't.
     """
     from icdcli.data.notes.pipes import reads_pipe
+    from icdcli.distributed.launcher import read_slurm_environment
     from icdcli.predict.on_ray.cluster import require_ray
 
     problem = None
+    read_slurm_environment(os.environ)
     if output is None:
         problem = "writes a file. Add --output."
     elif shard is not None:
         problem = "divides the notes itself. Leave --shard out."
     elif any(map(reads_pipe, files)):
-        problem = "reads the notes in another process, which has no pipe. Give files."
+        problem = "reads the notes in another process, which can't read a pipe. Give files."
     elif device not in (None, "cpu", "0"):
         problem = (
             f"--device {device} isn't possible, because Ray gives each worker a GPU of its own. "

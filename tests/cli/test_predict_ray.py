@@ -21,7 +21,7 @@ def words(trained, place, tmp_path, monkeypatch):
         (("--output", "codes.csv", "--shard", "1/2"), "divides the notes itself"),
         (("--output", "codes.csv", "--device", "0,1"), "--device 0,1 isn't possible"),
         (("--output", "codes.csv", "--device", "mps"), "--device mps isn't possible"),
-        (("--output", "codes.csv", "-"), "has no pipe. Give files."),
+        (("--output", "codes.csv", "-"), "can't read a pipe. Give files."),
     ],
 )
 def test_options_that_make_no_sense_are_refused(refused, words, more, says):
@@ -30,6 +30,17 @@ def test_options_that_make_no_sense_are_refused(refused, words, more, says):
 
 def test_several_processes_are_refused(refused, words, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    refused(2, *words, "--output", "codes.csv", says="without torchrun and srun")
+
+
+def test_processes_of_srun_are_refused(refused, words, monkeypatch):
+    for name, value in {"PROCID": "0", "LOCALID": "0", "JOB_ID": "7"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "gpu1")
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # set again after the test as it was before
+        monkeypatch.delenv(name)
     refused(2, *words, "--output", "codes.csv", says="without torchrun and srun")
 
 

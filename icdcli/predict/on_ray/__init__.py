@@ -1,1 +1,1 @@
-"""Predict on a Ray cluster: Ray starts and replaces workers, which each code blocks of notes."""
+"""Predict on a Ray cluster: Ray starts workers, replaces lost ones, and gives them blocks."""

@@ -30,28 +30,28 @@ class NumberedBlock:
         first: The number of its first note, from 0.
         size: The number of its notes.
         notes: The notes; None: an earlier call has written the part.
-        problem: Why the notes from here on can't be read.
+        problem: The error that stopped the reading at this block; None: none did.
     """
 
     number: int
     first: int
     size: int
     notes: Sequence[Note] | None = None
-    problem: IcdcodeError | None = None
+    problem: IcdcodeError | OSError | None = None
 
 
 @dataclass(frozen=True)
 class CodedPart:
-    """What a worker made of a block.
+    """The part of the file that a worker made from a block.
 
     Attributes:
         number: The number of the part.
         size: The number of its notes.
         content: The part as it is stored; None: an earlier call has written it.
         cut: Those of its notes of which the model reads only the beginning.
-        attempt: How many workers have begun it.
+        attempt: How many times workers have begun it, this time included.
         warnings: Warnings of the worker that coded it.
-        problem: Why there is no part.
+        problem: The error that prevented the part; None: there was none.
     """
 
     number: int
@@ -60,13 +60,13 @@ class CodedPart:
     cut: CutNotes = _NONE
     attempt: int = 0
     warnings: tuple[str, ...] = ()
-    problem: IcdcodeError | None = None
+    problem: Exception | None = None
 
 
 def numbered_blocks(
     notes: Iterable[Note], written: Set[int], max_notes: int
 ) -> Iterator[NumberedBlock]:
-    """Yield all notes in blocks; those whose part is written, without the notes.
+    """Yield all blocks; those whose part is already written come without their notes.
 
     Args:
         notes: All notes.
@@ -80,7 +80,10 @@ def numbered_blocks(
                 number, first, len(block), None if number in written else tuple(block)
             )
             first += len(block)
-    except IcdcodeError as error:  # from another process, it would arrive as an error of Ray
+    except (
+        IcdcodeError,
+        OSError,
+    ) as error:  # from another process, it would arrive as an error of Ray
         yield NumberedBlock(number + 1, first, 0, problem=error)
 
 
@@ -96,7 +99,7 @@ def unpacked_rows(table: pa.Table) -> list[Any]:
 
 @dataclass(frozen=True)
 class BlockReader:
-    """Reads the blocks in a process of Ray on the computer of this one.
+    """Reads the blocks in a Ray process on this computer.
 
     Attributes:
         notes: All notes.

@@ -1,4 +1,4 @@
-"""The Ray cluster that works: the one that RAY_ADDRESS names, or one of this computer alone."""
+"""The Ray cluster that does the work: that of RAY_ADDRESS, or one on this computer alone."""
 
 import logging
 import os
@@ -22,13 +22,12 @@ ADDRESS = "RAY_ADDRESS"
 _OWN = "local"
 _PORT = 6379  # of a head node, if the address names none
 _PATIENCE = 10  # seconds
-# One token per process, because Ray reads it once. Without it, whoever uses this computer could
-# read what the workers read.
+# Ray reads the token once per process. Without one, any user of this computer could read the notes.
 _SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: everything is on the loopback
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # it advises authors of programs
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its advice is for programmers
 }
 
 
@@ -36,7 +35,7 @@ def require_ray() -> None:
     """Check that Ray is installed, and that the cluster may be used from here.
 
     Raises:
-        ConfigError: If it isn't, or mayn't, or if nothing listens at the address of the cluster.
+        ConfigError: If Ray isn't installed, or if the cluster can't be reached from here.
         OfflineError: If icdcode works offline, and the cluster is elsewhere.
     """
     require_extra("ray", "--engine ray", ["ray"])
@@ -72,7 +71,7 @@ def ray_cluster(cpus: int | None = None) -> Iterator[None]:
         if address == _OWN:
             with TemporaryDirectory(prefix="icdcode-", ignore_cleanup_errors=True) as private:
                 own = {"include_dashboard": False, "_temp_dir": str(Path(private) / "ray")}
-                with _own_settings(), _connected(address=_OWN, num_cpus=cpus, **own):
+                with _own_settings(private), _connected(address=_OWN, num_cpus=cpus, **own):
                     yield
             return
         with _connected(address=address):
@@ -80,7 +79,7 @@ def ray_cluster(cpus: int | None = None) -> Iterator[None]:
 
 
 def _require_reachable(address: str) -> None:
-    """Check that something listens at an address, for which Ray itself waits for minutes.
+    """Check that something listens at an address; Ray itself would wait minutes for it.
 
     Raises:
         ConfigError: If nothing does.
@@ -105,11 +104,18 @@ def _unreachable(address: str, reason: str) -> ConfigError:
 def _connected(**options: Any) -> Iterator[None]:
     import ray
 
+    if ray.is_initialized():  # by the program that calls us, which also ends the connection
+        yield
+        return
     handler = signal.getsignal(signal.SIGTERM)
     try:
         try:
             with _without_stderr():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except SystemExit:  # Ray's answer to SIGTERM while it starts
+            signal.signal(signal.SIGTERM, handler)
+            signal.raise_signal(signal.SIGTERM)
+            raise
         except (ConnectionError, RuntimeError, ValueError) as error:
             if options["address"] == _OWN:
                 raise
@@ -123,12 +129,13 @@ def _connected(**options: Any) -> Iterator[None]:
         refuse_connection("--engine ray", here)
         yield
     finally:
-        ray.shutdown()
+        with _without_stderr():
+            ray.shutdown()
 
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Discard what Ray's part in C++ prints while it starts: at which level it prints."""
+    """Discard what Ray prints when it starts and ends: its log level, and which work it left."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
@@ -140,10 +147,15 @@ def _without_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _own_settings() -> Iterator[None]:
-    """Set what Ray and the processes that it starts read, during the block."""
+def _own_settings(private: str) -> Iterator[None]:
+    """Set the variables that Ray and its processes read, during the block.
+
+    Args:
+        private: The folder of the cluster, which also gets the temporary files of its processes.
+    """
     before = dict(os.environ)
     os.environ.update({name: value for name, value in _SETTINGS.items() if name not in before})
+    os.environ["TMPDIR"] = private
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ The parts come back in any order; this process alone stores them.
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ class RayEngine:
     """Codes notes on the Ray cluster that this process is connected to.
 
     Attributes:
-        gpu: Whether each worker has a GPU, or else only cores; None: if the cluster has any now.
+        gpu: Whether each worker gets a GPU; None: if the cluster has GPUs now.
         on_warning: Called with a message for each warning.
         coder: What codes the blocks.
     """
@@ -49,7 +50,7 @@ class RayEngine:
 
         Raises:
             DataError: If a note can't be read or coded, if Ray is lost, or if a part can't be
-                written. The parts that were stored before stay.
+                written. Parts that are already stored are kept.
         """
         reader = BlockReader(notes, parts.written(), batches.BLOCK_NOTES, Path.cwd())
         numbers, done, before, again = set(), 0, 0, 0
@@ -64,24 +65,23 @@ class RayEngine:
             numbers.add(part.number)
             done += part.size
             again += part.attempt > 1
-            self._warn(*(one for one in part.warnings if one not in warned))
-            warned.update(part.warnings)
+            for message in part.warnings:
+                if message not in warned:
+                    warned.add(message)
+                    self._warn(message)
             on_notes(done, before)
         if numbers != set(range(len(numbers))) or done != parts.notes:
             raise DataError(
                 f"--engine ray: {done:,} of {parts.notes or 0:,} notes were coded. Run the same "
-                "command again, which codes the others; the notes must not change meanwhile."
+                "command again to code the others. The notes must not change in between."
             )
         if again:
-            self._warn(
-                f"blocks of notes that were coded again, because a worker was lost: {again:,}"
-            )
+            self._warn(f"blocks of notes coded again because a worker was lost: {again:,}")
         return len(numbers)
 
-    def _warn(self, *messages: str) -> None:
-        for message in messages:
-            if self.on_warning is not None:
-                self.on_warning(message)
+    def _warn(self, message: str) -> None:
+        if self.on_warning is not None:
+            self.on_warning(message)
 
     def _coded(self, reader: BlockReader, coding: Coding) -> Iterator[CodedPart]:
         from ray.exceptions import RayError, RayTaskError
@@ -101,31 +101,58 @@ class RayEngine:
 
     def _parts(self, reader: BlockReader, coding: Coding) -> Iterator[CodedPart]:
         import ray
-        from ray.data import ActorPoolStrategy, DataContext, read_datasource
+        from ray.data import ActorPoolStrategy, read_datasource
 
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpu = resources.get("GPU", 0) > 0 if self.gpu is None else self.gpu
-        threads = min(_threads(), int(resources.get("CPU", 0)) or _MOST_THREADS)
+        nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]  # type: ignore[no-untyped-call]
+        gpu = any(one.get("GPU", 0) > 0 for one in nodes) if self.gpu is None else self.gpu
+        # A worker that needs more cores than any node has would never start.
+        largest = max((int(one.get("CPU", 0)) for one in nodes), default=0)
+        threads = min(_threads(), largest or _MOST_THREADS)
         share: dict[str, Any] = {"num_gpus": 1} if gpu else {"num_cpus": threads}
         here = ray.get_runtime_context().get_node_id()
         counter = ray.remote(Attempts).options(num_cpus=0, label_selector={"ray.io/node-id": here})
         given = (coding, "cuda:0" if gpu else "cpu", counter.remote(), self.coder)
-        context = DataContext.get_current()
-        context.target_max_block_size = 1  # each of our blocks is one of Ray's
-        context.enable_progress_bars = context.print_on_execution_start = False
-        coded = read_datasource(_source(reader), num_cpus=0, override_num_blocks=1).map_batches(
-            RayWorker,
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=2),
-            fn_constructor_args=given,
-            **share,
-        )
-        for handler in logging.getLogger("ray.data").handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.setLevel(logging.CRITICAL)  # what matters is raised as an error, too
-        for table in coded.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from unpacked_rows(table)
+        with _settings_of_ray_data():
+            coded = read_datasource(_source(reader), num_cpus=0, override_num_blocks=1).map_batches(
+                RayWorker,
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=2),
+                fn_constructor_args=given,
+                **share,
+            )
+            for table in coded.iter_batches(batch_size=None, batch_format="pyarrow"):
+                yield from unpacked_rows(table)
+
+
+@contextmanager
+def _settings_of_ray_data() -> Iterator[None]:
+    """Change settings of Ray Data during the block; they are those of the whole process."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    own = {
+        "target_max_block_size": 1,  # each of our blocks is one of Ray's
+        "enable_progress_bars": False,
+        "print_on_execution_start": False,
+    }
+    before = {name: getattr(context, name) for name in own}
+    handlers = [
+        (one, one.level)
+        for one in logging.getLogger("ray.data").handlers
+        if isinstance(one, logging.StreamHandler)
+    ]
+    try:
+        for name, value in own.items():
+            setattr(context, name, value)
+        for handler, _ in handlers:
+            handler.setLevel(logging.CRITICAL)  # what matters is raised as an error, too
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+        for handler, level in handlers:
+            handler.setLevel(level)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -144,7 +171,7 @@ def _source(reader: BlockReader) -> Any:
     from ray.data.block import BlockMetadata
 
     class NoteBlocks(Datasource):
-        """All notes, in one task, because tables and pipes have no places to begin at."""
+        """All notes, in one task, because reading can't begin in the middle of a table."""
 
         supports_distributed_reads = False
 

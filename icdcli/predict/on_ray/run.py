@@ -55,19 +55,20 @@ def predict_on_ray(
     """Predict the codes of notes into the file that `predict_to_file` writes, with Ray.
 
     This process doesn't load the model. Each worker of the cluster does, from the same path, once.
-    If the call is interrupted, the same call, here or there, continues with the parts that exist.
+    If the call is interrupted, the same call, with Ray or without, continues with the finished
+    parts.
 
     Args:
-        run: The folder of a run or of a checkpoint, which each computer of the cluster sees.
+        run: The folder of a run or of a checkpoint, at a path that each computer has.
         notes: The notes, from `icdcli.data.notes.files.find_notes`; only this computer reads them.
         output: The file or its URL; only this computer writes it.
-        load: The checkpoint of a run; see `predict_to_file` for this and all others.
+        load: The checkpoint of a run, as in `predict_to_file`.
         top: The number of codes per note.
         min_score: The score from which codes are reported.
         evidence: Whether to write evidence.
         checking: How codes are checked.
         format: The format.
-        concepts: The folder with OMOP's tables of concepts, which each computer sees.
+        concepts: The folder with OMOP's tables of concepts, at a path that each computer has.
         accept_score: Returns the score from which codes can be accepted without review.
         cpu_precision: The precision of a 32-bit network on a CPU.
         gpu: Whether each worker has a GPU; None: if the cluster has any.
@@ -78,8 +79,9 @@ def predict_on_ray(
         on_message: Called with a message if an interrupted call is continued.
 
     Raises:
-        ConfigError: As of `predict_to_file`; or if there is no Ray or no such cluster.
-        DataError: As of `predict_to_file`; or if workers die again and again, or Ray is lost.
+        ConfigError: As for `predict_to_file`; or if Ray isn't installed, or the cluster can't be
+            reached.
+        DataError: As for `predict_to_file`; or if workers die again and again, or Ray is lost.
         ResumeError: If the checkpoint is missing, incomplete or was changed.
     """
     output, warn = output_path(output), on_warning or warnings.warn
@@ -93,8 +95,8 @@ def predict_on_ray(
         *(notes, output, selection, evidence, format, cpu_precision, checkpoint, checks),
         concepts=concepts,
     )
-    engine = RayEngine(gpu, on_warning, coder)
-    same = (selection, evidence, checking, cpu_precision, parts.format)
+    engine = RayEngine(gpu, warn, coder)
+    same = (selection, evidence, checking, cpu_precision, parts.format, str(checks or ""))
     coding = partial(Coding, Path(os.path.abspath(checkpoint)), facts.manifest, *same)
 
     def write(_: Iterable[Note], on_notes: OnNotes) -> int:

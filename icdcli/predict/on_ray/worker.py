@@ -12,6 +12,7 @@ from icdcli import __version__
 from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.io.manifest import manifest_sha256
 from icdcli.model.checkpoint import load_checkpoint
+from icdcli.model.inference.passes import is_out_of_memory
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CutNotes, NotePredictor, Selection
 from icdcli.predict.checking import Checking, note_checks
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_ATTEMPTS = 3
-"""A block whose workers die as often is given up."""
+"""A block is given up after this many of its workers have died."""
 
 
 class Attempts:
@@ -33,14 +34,14 @@ class Attempts:
         self._begun: Counter[int] = Counter()
 
     def begin(self, number: int) -> int:
-        """Count a beginning of a block, and return their number."""
+        """Count one more attempt at a block, and return the number of attempts."""
         self._begun[number] += 1
         return self._begun[number]
 
 
 @dataclass(frozen=True)
 class Coding:
-    """All that the content of a part depends on, the notes aside.
+    """Everything that a part depends on, apart from the notes.
 
     Attributes:
         checkpoint: The folder of the checkpoint, which each worker reads at this path.
@@ -50,6 +51,7 @@ class Coding:
         checking: How codes are checked; None: they aren't.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
         format: The format of the file.
+        checks: What the checks depend on, in words, on the computer that runs the command.
         begun: When the first call that writes the file began.
         version: The version of icdcode.
     """
@@ -61,12 +63,13 @@ class Coding:
     checking: Checking | None
     cpu_precision: CpuPrecision | None
     format: Format
+    checks: str
     begun: datetime
     version: str = __version__
 
 
 class BlockCoder:
-    """Codes one block after the other."""
+    """Codes blocks one after another."""
 
     def __init__(self, coding: Coding, device: str, begin: Callable[[int], int]) -> None:
         """Load the model.
@@ -74,15 +77,17 @@ class BlockCoder:
         Args:
             coding: What to do.
             device: The torch device.
-            begin: Counts a beginning of a block, and returns their number.
+            begin: Counts one more attempt at a block, and returns the number of attempts.
         """
         self._coding, self._begin = coding, begin
         self._warnings: list[str] = []
-        # Raised here, a problem would be one of Ray, which would start the next worker.
-        self._opened: NotePredictor | IcdcodeError
+        # If it were raised here, Ray would take it for a crash and start the next worker.
+        self._opened: NotePredictor | Exception
         try:
             self._opened = self._open(device)
-        except IcdcodeError as error:
+        except Exception as error:
+            if not _is_known(error):
+                raise
             self._opened = error
 
     def _open(self, device: str) -> NotePredictor:
@@ -97,11 +102,17 @@ class BlockCoder:
         )
         if manifest_sha256(loaded.folder) != coding.manifest:
             raise DataError(
-                f"{coding.checkpoint}: is another checkpoint on a worker than on this computer, "
-                "or was replaced. Give all of them the same files, then run the same command again."
+                f"{coding.checkpoint}: the checkpoint on a worker differs from the one on this "
+                "computer, or was replaced. Copy the same files to all computers, then run the "
+                "same command again."
             )
         model, checking = loaded.model, coding.checking
-        checks = note_checks(model.labels, checking, self._warnings.append) if checking else None
+        checks = note_checks(model.labels, checking) if checking else None
+        if str(checks or "") != coding.checks:
+            raise DataError(
+                f"--engine ray: a worker checks with {checks}, this computer with "
+                f"{coding.checks}. Give all computers the same editions."
+            )
         return note_predictor(model, coding.selection, coding.evidence, checks)
 
     def code(self, block: NumberedBlock) -> CodedPart:
@@ -110,34 +121,44 @@ class BlockCoder:
             return CodedPart(block.number, block.size, problem=block.problem)
         try:
             return self._code(block)
-        except IcdcodeError as error:
+        except Exception as error:
+            if not _is_known(error):
+                raise
             return CodedPart(block.number, block.size, problem=error)
-        except OSError as error:
-            message = f"a worker can't write a temporary file ({error.strerror or error})"
-            problem = DataError(f"--engine ray: {message}. Free space in its TMPDIR.")
-            return CodedPart(block.number, block.size, problem=problem)
 
     def _code(self, block: NumberedBlock) -> CodedPart:
         assert block.notes is not None, "code has seen them"
-        if isinstance(self._opened, IcdcodeError):
+        if isinstance(self._opened, Exception):
             raise self._opened
         attempt = self._begin(block.number)
         if attempt > MOST_ATTEMPTS:
             raise DataError(
                 f"notes {block.first + 1:,} to {block.first + block.size:,}: {MOST_ATTEMPTS} "
-                "workers died while they coded them, perhaps for lack of memory. All finished "
-                "parts are kept: give the workers more memory, or correct the notes, then run the "
-                "same command again."
+                "workers, or their results, were lost while coding them, perhaps because they ran "
+                "out of memory. All finished parts are kept: give the workers more memory, or "
+                "correct the notes, then run the same command again."
             )
         coded = self._opened.predict(block.notes)
-        with TemporaryDirectory(prefix="icdcode-") as folder:
-            path = Path(folder) / f"part{self._coding.format.ending}"
-            self._coding.format.write(path, CodedBlock(block.notes, coded, self._coding.begun))
-            content = path.read_bytes()
+        content = self._written(CodedBlock(block.notes, coded, self._coding.begun))
         return CodedPart(
             *(block.number, block.size, content, CutNotes.of(coded), attempt),
             tuple(self._warnings),
         )
+
+    def _written(self, block: CodedBlock) -> bytes:
+        try:
+            with TemporaryDirectory(prefix="icdcode-") as folder:
+                path = Path(folder) / f"part{self._coding.format.ending}"
+                self._coding.format.write(path, block)
+                return path.read_bytes()
+        except OSError as error:
+            message = f"a worker can't write a temporary file ({error.strerror or error})"
+            raise DataError(f"--engine ray: {message}. Free space in its TMPDIR.") from error
+
+
+def _is_known(error: Exception) -> bool:
+    """Return whether the command reports an error with a message and an exit code of its own."""
+    return isinstance(error, IcdcodeError | OSError) or is_out_of_memory(error)
 
 
 class RayWorker:

@@ -79,7 +79,7 @@ def test_a_block_that_is_given_up_loses_nothing(here, notes, checkpoint, tmp_pat
     output = tmp_path / "codes.csv"
     for _ in range(MOST_ATTEMPTS):
         here.begin(2)  # by workers that died
-    with pytest.raises(DataError, match=r"^notes 9 to 12: 3 workers died"):
+    with pytest.raises(DataError, match=r"^notes 9 to 12: 3 workers, or their results, were lost"):
         predict_on_ray(checkpoint, notes, output, **options())
     assert not output.exists()
     assert {path.stem for path in (tmp_path / "codes.csv.parts").glob("*.csv")} == {
@@ -162,7 +162,7 @@ def test_a_block_that_was_coded_again_is_reported(here, notes, checkpoint, tmp_p
     here.begin(0)  # by a worker that died
     warnings = []
     predict_on_ray(checkpoint, notes, tmp_path / "codes.csv", **options(on_warning=warnings.append))
-    assert warnings[1:] == ["blocks of notes that were coded again, because a worker was lost: 1"]
+    assert warnings[1:] == ["blocks of notes coded again because a worker was lost: 1"]
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +188,15 @@ def test_a_killed_worker_is_replaced_and_the_file_is_the_same(cluster, notes, ch
                     os.kill(os.getpid(), signal.SIGKILL)
             return super()._code(block)
 
-    warnings = []
-    more = options(coder=Killed, on_warning=warnings.append)
+    import ray
+
+    warnings, settings = [], ray.data.DataContext.get_current()
+    before = settings.target_max_block_size
+    more = {"top": 2, "coder": Killed, "on_warning": warnings.append}
     predict_on_ray(checkpoint, notes, tmp_path / "codes.jsonl", **more)
+    assert ray.is_initialized()  # a connection that was there stays, and so do Ray's settings
+    assert settings.target_max_block_size == before
     assert os.path.exists(marker)
-    assert warnings[1:] == ["blocks of notes that were coded again, because a worker was lost: 1"]
+    assert warnings[1:] == ["blocks of notes coded again because a worker was lost: 1"]
     predict_to_file(checkpoint, notes, tmp_path / "one.jsonl", top=2)
     assert (tmp_path / "codes.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()

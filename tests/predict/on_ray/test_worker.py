@@ -6,7 +6,7 @@ import pytest
 
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.manifest import manifest_sha256
-from icdcli.predict.batches import Selection
+from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.registry import choose_format
 from icdcli.predict.on_ray.blocks import NumberedBlock, numbered_blocks
@@ -29,6 +29,7 @@ def coding(checkpoint, tmp_path):
             "checking": None,
             "cpu_precision": None,
             "format": choose_format(tmp_path / "codes.csv", ModelName("", "")),
+            "checks": "",
             "begun": datetime.now(UTC),
         }
         return Coding(**(values | changes))
@@ -55,7 +56,7 @@ def test_a_block_that_kills_its_workers_is_given_up(coding, notes):
     assert coder.code(block).attempt == MOST_ATTEMPTS
     given_up = coder.code(block)
     assert given_up.content is None and isinstance(given_up.problem, DataError)
-    assert str(given_up.problem).startswith("notes 1 to 4: 3 workers died while they coded them")
+    assert str(given_up.problem).startswith("notes 1 to 4: 3 workers, or their results, were lost")
     assert coder.code(NumberedBlock(1, 4, 4, tuple(notes)[4:8])).problem is None
 
 
@@ -70,8 +71,9 @@ def test_a_part_that_is_written_is_not_begun(coding):
     ("changes", "error", "says"),
     [
         ({"version": "0.0.1"}, ConfigError, "Install the same version"),
-        ({"manifest": "other"}, DataError, "is another checkpoint on a worker"),
+        ({"manifest": "other"}, DataError, "differs from the one on this computer"),
         ({"checkpoint": "nowhere"}, ConfigError, "nowhere"),
+        ({"checks": "--check icd10cm-1"}, DataError, "this computer with --check icd10cm-1"),
     ],
 )
 def test_a_worker_that_does_not_fit_says_why(coding, notes, tmp_path, changes, error, says):
@@ -81,6 +83,27 @@ def test_a_worker_that_does_not_fit_says_why(coding, notes, tmp_path, changes, e
     part = coder.code(next(numbered_blocks(notes, set(), 4)))
     assert isinstance(part.problem, error) and says in str(part.problem)
     assert not isinstance(part.problem, ResumeError)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
+def test_errors_that_the_command_explains_reach_it(coding, notes, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("icdcli.predict.on_ray.worker.load_checkpoint", fail)
+        unloaded = BlockCoder(coding(), "cpu", Attempts().begin)
+    loaded = BlockCoder(coding(), "cpu", Attempts().begin)
+    monkeypatch.setattr(NotePredictor, "predict", fail)
+    for coder in (unloaded, loaded):
+        assert coder.code(next(numbered_blocks(notes, set(), 4))).problem is error
+
+
+def test_a_defect_is_not_taken_for_a_problem_of_the_notes(coding, notes, monkeypatch):
+    coder = BlockCoder(coding(), "cpu", Attempts().begin)
+    monkeypatch.setattr(NotePredictor, "predict", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        coder.code(next(numbered_blocks(notes, set(), 4)))
 
 
 def test_a_worker_without_space_says_so(coding, notes, monkeypatch, tmp_path):
