@@ -13,6 +13,9 @@ from icdcli.io.encodings import python_encoding
 
 ProtocolName = Literal[
     "patient",
+    "official",
+    "split-column",
+    "subject-splits",
     "hadm-digit",
     "mimic3-full",
     "mimic3-full-caml",

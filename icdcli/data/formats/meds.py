@@ -110,7 +110,7 @@ class MedsEvents:
                 for row in found.to_pylist():
                     system, code, kind = _parts(row["code"])
                     visit = self._visit(row)
-                    yield MedsCode(str(row["subject_id"]), visit, system, code, kind)
+                    yield MedsCode(self._subject(row, file), visit, system, code, kind)
 
     def notes(self, named: Sequence[str] | None = None) -> Iterator[MedsNote]:
         """Yield the events with notes.
@@ -138,7 +138,7 @@ class MedsEvents:
                 ):
                     yield MedsNote(
                         number + start + place + 1,
-                        str(row["subject_id"]),
+                        self._subject(row, file),
                         self._visit(row),
                         row["time"],
                         row["code"],
@@ -147,6 +147,18 @@ class MedsEvents:
             with open_parquet(file) as opened:
                 number += opened.metadata.num_rows
         types.require_known(str(self.path))
+
+    @staticmethod
+    def _subject(row: dict[str, Any], file: Path) -> str:
+        """Return the patient of an event, whom each event of MEDS must have.
+
+        Raises:
+            DataError: If it has none.
+        """
+        subject = known_id(row["subject_id"])
+        if subject is None:
+            raise DataError(f"{file}: an event with a note or a code has no subject_id.")
+        return subject
 
     def _visit(self, row: dict[str, Any]) -> str | None:
         return known_id(row.get(self.visit_column or ""))
@@ -181,14 +193,17 @@ def subject_splits(path: Path) -> dict[str, str]:
     columns = ("subject_id", "split")
     if missing := [name for name in columns if name not in _schema(file).names]:
         raise DataError(f"{file}: has no column {' and '.join(missing)}.")
-    with open_parquet(file) as opened:
-        for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
-            for row in batch.to_pylist():
-                subject, split = str(row["subject_id"]), _SPLITS.get(row["split"])
-                if split is None:
-                    continue
-                if found.setdefault(subject, split) != split:
-                    raise DataError(f"{file}: patient {subject} is in two splits. Keep one row.")
+    try:
+        with open_parquet(file) as opened:
+            rows = opened.read(list(columns)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file}: can't be read ({type(error).__name__}).") from None
+    for row in rows:
+        subject, split = known_id(row["subject_id"]), _SPLITS.get(str(row["split"]))
+        if subject is None or split is None:
+            continue
+        if found.setdefault(subject, split) != split:
+            raise DataError(f"{file}: patient {subject} is in two splits. Keep one row.")
     return found
 
 

@@ -128,10 +128,20 @@ def test_a_data_set_is_recognized_prepared_and_predicted(tmp_path):
     ]
 
 
+def test_an_event_without_a_patient_is_an_error(tmp_path):
+    path = write(tmp_path / "events.parquet")
+    table = pq.read_table(path)
+    ids = pa.array([None if one == 8 else one for one in table["subject_id"].to_pylist()])
+    pq.write_table(table.set_column(0, "subject_id", ids), path)
+    with pytest.raises(DataError, match=r"events\.parquet: an event with a note or a code has no"):
+        read(path)
+
+
 def write_splits(folder, rows):
     path = folder / "metadata" / "subject_splits.parquet"
     path.parent.mkdir(exist_ok=True)
-    schema = pa.schema([("subject_id", pa.int64()), ("split", pa.string())])
+    # Numbers with an empty cell among them, as pandas writes them.
+    schema = pa.schema([("subject_id", pa.float64()), ("split", pa.string())])
     pq.write_table(pa.Table.from_pylist(rows, schema), path)
 
 
@@ -141,7 +151,7 @@ def test_patients_stay_in_the_splits_of_the_data_set(tmp_path):
     events += [(n, FIRST, "ICD10CM//I10", None, None, n) for n in range(40)]
     write(folder / "data" / "0.parquet", events)
     given = [{"subject_id": n, "split": names[n % 4]} for n in range(38)]
-    write_splits(folder, given)
+    write_splits(folder, [*given, {"subject_id": None, "split": "train"}])
     prepared = prepare(DataConfig(data_path=folder))
     assert prepared.card["protocol"] == "subject-splits"
     found = pq.read_table(prepared.folder / "documents.parquet").to_pylist()
@@ -151,11 +161,18 @@ def test_patients_stay_in_the_splits_of_the_data_set(tmp_path):
     assert len(found) == 29
     left_out = "documents of patients without a split in metadata/subject_splits.parquet"
     assert prepared.card["dropped"][left_out] == 11
+    named = prepare(DataConfig(data_path=folder, protocol="subject-splits"))
+    assert named.folder == prepared.folder
     anew = prepare(DataConfig(data_path=folder, protocol="patient"))
     assert anew.card["protocol"] == "patient" and anew.folder != prepared.folder
-    assert any("splits of the data set itself are ignored" in one for one in anew.warnings)
+    assert any("data set's own splits are ignored" in one for one in anew.warnings)
     write_splits(folder, [*given, {"subject_id": 0, "split": "tuning"}])
     with pytest.raises(DataError, match="patient 0 is in two splits"):
+        prepare(DataConfig(data_path=folder))
+    path = folder / "metadata" / "subject_splits.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(60) + content[64:])
+    with pytest.raises(DataError, match=r"subject_splits\.parquet: can't be read"):
         prepare(DataConfig(data_path=folder))
     pq.write_table(pa.table({"subject_id": [1]}), folder / "metadata" / "subject_splits.parquet")
     with pytest.raises(DataError, match=r"subject_splits\.parquet: has no column split"):

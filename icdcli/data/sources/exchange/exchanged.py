@@ -63,9 +63,7 @@ def register_exchanged(
         if config.note_types is not None:
             options["note_types"] = config.note_types
         source = opens(config.path, system, reading, config.note_types)
-        ignored = (
-            f"the splits of the data set itself are ignored, since protocol is {protocol.name}"
-        )
+        ignored = f"the data set's own splits are ignored, since protocol is {protocol.name}"
         notices = () if protocol is known[0] else (ignored,)
         return ChosenSource(name, source, protocol, options, notices=notices)
 
