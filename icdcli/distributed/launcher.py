@@ -43,7 +43,7 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     # checkpoint, for which torch would give them 30 seconds.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TIME_TO_SAVE))
-    # What this process ignores, as with nohup, the others ignore too, if torch lets it be.
+    # A signal that this process ignores, as under nohup, stays ignored unless torch handles it.
     passed_on = [name for name in _PASSED_ON if not _is_ignored(name)]
     os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", ",".join(passed_on))
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]

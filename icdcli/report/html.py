@@ -192,7 +192,7 @@ def _subtitle(evaluation: "Evaluation", day: date | None) -> Iterator[str]:
         yield f"model {model}"
     counts = evaluation.counts
     unused = counts["labels_without_positive"]
-    without = f", of which they lack {unused:,}" if unused else ""
+    without = f" ({unused:,} in none of them)" if unused else ""
     yield (
         f"measured on {counts['documents']:,} documents ({evaluation.split} split) with "
         f"{counts['labels']:,} possible codes{without}"
