@@ -13,8 +13,8 @@ import typer
 from icdcli.config.fields import OneOf
 from icdcli.data.section import ProtocolName
 
-# icdcode draws the splits of the first two, and MDACE's lists come with its charts.
-_SKIPPED = ("patient", "hadm-digit", "mdace-")
+# Those of other data sets are drawn, or come with the data set itself.
+_PUBLISHED = "mimic"
 
 
 def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def complete_protocol(incomplete: str) -> list[str]:
     return [
         name
         for name in get_args(ProtocolName)
-        if not name.startswith(_SKIPPED) and name.startswith(incomplete)
+        if name.startswith(_PUBLISHED) and name.startswith(incomplete)
     ]
 
 
