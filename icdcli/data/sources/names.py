@@ -15,7 +15,7 @@ _HELPERS = frozenset(
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
-_FIRST = ("mimic3", "mimic4", "codiesp", "fhir", "hl7", "meds", "table", "omop", "mdace")
+_FIRST = ("mimic3", "mimic4", "codiesp", "fhir", "hl7", "meds", "omop", "table", "mdace")
 
 
 def source_names() -> tuple[str, ...]:

@@ -235,8 +235,10 @@ def _tables(folder: Path) -> dict[str, Path]:
 _PROTOCOLS = (PATIENT,)
 
 
-def _recognizes(folder: Path) -> Match:
-    names = {path.name.lower().partition(".")[0] for path in list_folder(folder)}
+def _recognizes(path: Path) -> Match:
+    if not path.is_dir():
+        return Match.NONE
+    names = {file.name.lower().partition(".")[0] for file in list_folder(path)}
     return (
         Match.CERTAIN if f"{CODE_TABLES_OF_OMOP['diagnosis']}_occurrence" in names else Match.NONE
     )
@@ -261,6 +263,7 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
+        is_file=None,  # a folder, which could be one table if all its files are Parquet
         own_options=("note_types",),
     )
 )

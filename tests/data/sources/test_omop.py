@@ -118,7 +118,8 @@ def test_concepts_count_if_they_are_there(tmp_path, ending):
     assert {id: {code.code for code in one.codes} for id, one in found.items()} == {"21": {"428.0"}}
 
 
-def test_a_corpus_of_it(tmp_path):
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_corpus_of_it(tmp_path, ending):
     folder = tmp_path / "omop"
     folder.mkdir()
     people = range(60)
@@ -129,7 +130,7 @@ def test_a_corpus_of_it(tmp_path):
         name: pandas.DataFrame(rows, columns=TABLES[name].columns)
         for name, rows in zip(names, (notes, conditions), strict=True)
     }
-    write(folder, "csv", **tables)
+    write(folder, ending, PROCEDURE_OCCURRENCE=None, **tables)
     assert recognize(folder) == "omop"
     corpus = prepare(DataConfig(data_path=folder)).folder
     documents = pandas.read_parquet(corpus / "documents.parquet")

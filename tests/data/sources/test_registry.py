@@ -22,7 +22,7 @@ from icdcli.io.csv_reader import Reading
 
 def test_every_source_registers_itself_under_its_modules_name():
     assert source_names() == (
-        *("mimic3", "mimic4", "codiesp", "fhir", "hl7", "meds", "table", "omop", "mdace"),
+        *("mimic3", "mimic4", "codiesp", "fhir", "hl7", "meds", "omop", "table", "mdace"),
     )
     for name in source_names():
         assert source_type(name).name == name
