@@ -1,6 +1,10 @@
 """``icdcode demo``: the complete pipeline on synthetic notes, for trying out icdcode."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from json import dumps as quoted  # a JSON string is a valid YAML string
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,6 +257,17 @@ def _overrides(folder: Path, overrides: list[str]) -> list[str]:
 
 
 def _summary(run: RunDir, note: Path, to_review: Path) -> str:
+    serve = "serve opens a page to review notes in"
+    if find_spec("uvicorn") is None:
+        serve += ", and needs pip install 'icdcode[serve]'"
+    commands = [
+        *_activation(),
+        f"icdcode predict {run.root} {note} --evidence",
+        f"icdcode behavior {run.root} --failures",
+        f"icdcode evaluate {run.root} --html",
+        f"icdcode serve {run.root} --notes {to_review}",
+        "icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10",
+    ]
     return f"""
 Done: generated notes, built a corpus, trained and evaluated a model, and coded one new note.
 All data are synthetic. Don't use this model on real notes.
@@ -263,10 +278,16 @@ Results in {run.root}:
   evaluation/test/                  metrics, results per code, predictions
   weights/                          the trained model
 
-Next steps (edit the note before the first; serve opens a page to review notes in, and needs
-pip install 'icdcode[serve]'; the last is for your own notes):
-  icdcode predict {run.root} {note} --evidence
-  icdcode behavior {run.root} --failures
-  icdcode evaluate {run.root} --html
-  icdcode serve {run.root} --notes {to_review}
-  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10"""
+Next steps (edit the note before you predict its codes; {serve};
+the last is for your own notes):
+""" + "\n".join(f"  {command}" for command in commands)
+
+
+def _activation() -> list[str]:
+    """Return the command that lets a shell find icdcode, unless it does already."""
+    script = Path(sys.executable).parent / "activate"
+    if shutil.which("icdcode") or not script.is_file():
+        return []
+    if script.is_relative_to(Path.cwd()):
+        script = script.relative_to(Path.cwd())
+    return [f"source {shlex.quote(str(script))}"]

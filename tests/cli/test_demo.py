@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from icdcli.cli.demo import notes_to_review, unfinished
+from icdcli.cli.demo import _activation, notes_to_review, unfinished
 from icdcli.config.loading import find_config, load_config, shipped_configs
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
@@ -53,6 +53,20 @@ def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(
     assert (
         tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz"
     ).stat().st_mtime_ns == notes.st_mtime_ns
+
+
+def test_the_demo_says_how_a_shell_finds_icdcode_unless_it_does(tmp_path, monkeypatch):
+    programs = tmp_path / "my notes" / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    monkeypatch.setattr("sys.executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", str(programs))
+    assert _activation() == []  # as on systems whose environments have no such script
+    (programs / "activate").touch()
+    assert _activation() == [f"source '{programs / 'activate'}'"]
+    monkeypatch.chdir(tmp_path / "my notes")
+    assert _activation() == ["source .venv/bin/activate"]
+    (programs / "icdcode").touch(mode=0o700)
+    assert _activation() == []
 
 
 def test_the_demo_offers_notes_of_the_test_split_for_review(config, tmp_path):

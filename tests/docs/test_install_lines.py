@@ -39,7 +39,8 @@ FIRST_PAGES = [
         "docs/own-notes.md",
     )
 ]
-NOT_HERE = ("pip install ", "make ", "psql ")  # the line itself; make's environment; a database
+# The line itself, an environment of make and its activation, and a database.
+NOT_HERE = ("pip install ", "make ", "source ", "psql ")
 CONDITIONS = {
     "I10": "high blood pressure",
     "E11.9": "type 2 diabetes",
