@@ -1,12 +1,10 @@
 """Make a bundle from a trained model, and check one: checksums, and the codes of one note."""
 
 import json
-import os
 import platform as this_platform
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution
@@ -36,7 +34,7 @@ from icdcli.bundling.wheels import (
 )
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.editions.catalog import editions
-from icdcli.io.files import flush, make_private
+from icdcli.io.folders import new_folder
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_model
 from icdcli.model.files.export import export_model
@@ -145,10 +143,6 @@ def make_bundle(
         DataError: A wheel can't be made or downloaded, or a file can't be written.
     """
     output = Path(output)
-    if output.exists() or output.is_symlink():
-        raise ConfigError(f"{output}: exists already. Choose another name, or remove it first.")
-    if not output.absolute().parent.is_dir():
-        raise ConfigError(f"{output}: there is no folder {output.parent}. Make it first.")
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     machine = {"system": this_platform.system(), "machine": this_platform.machine(), "python": here}
     about: dict[str, object] = {
@@ -159,26 +153,20 @@ def make_bundle(
     }
     require_known_extras(extras)
     needed = [] if own_wheel_only else needed_distributions(extras)  # before gigabytes are copied
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as made:
-            partial = Path(made) / output.name
-            (partial / WHEELS).mkdir(parents=True)
-            export_model(run, partial / MODEL, load=load, base=True)
-            _write_check(partial)
-            names = _copy_editions(partial)
-            own = build_own_wheel(partial / WHEELS)
-            if target is None:
-                _repack_wheels(needed, partial / WHEELS, on_progress)
-            elif not own_wheel_only:
-                download_wheels(own, needed, extras, target.platform, target.python)
-            _write_about(partial, about)
-            bundle = _publish(partial, output, names)
-    except OSError as error:
-        raise DataError(
-            f"{output}: can't be written ({error.strerror or error}). Nothing was left behind; "
-            "free some space, or choose another folder."
-        ) from error
-    return bundle
+    with new_folder(output) as partial:
+        (partial / WHEELS).mkdir()
+        export_model(run, partial / MODEL, load=load, base=True)
+        _write_check(partial)
+        names = _copy_editions(partial)
+        own = build_own_wheel(partial / WHEELS)
+        if target is None:
+            _repack_wheels(needed, partial / WHEELS, on_progress)
+        elif not own_wheel_only:
+            download_wheels(own, needed, extras, target.platform, target.python)
+        _write_about(partial, about)
+        files = _write_sums(partial)
+        wheels = sum(path.suffix == ".whl" for path in files)
+        return MadeBundle(output, wheels, names, sum(path.stat().st_size for path in files))
 
 
 def check_bundle(bundle: Path) -> int:
@@ -252,15 +240,9 @@ def _write_about(bundle: Path, about: dict[str, object]) -> None:
     (bundle / "README.md").write_text(text, encoding="utf-8")
 
 
-def _publish(partial: Path, output: Path, names: tuple[str, ...]) -> MadeBundle:
-    files = sorted(path for path in partial.rglob("*") if path.is_file())
-    sums = (f"{sha256_of_file(path)}  {path.relative_to(partial).as_posix()}\n" for path in files)
-    (partial / SUMS).write_text("".join(sums), encoding="utf-8")
-    make_private(partial)
-    for path in (*files, partial / SUMS, partial):
-        flush(path)
-    size = sum(path.stat().st_size for path in files)
-    wheels = sum(path.suffix == ".whl" for path in files)
-    os.rename(partial, output)
-    flush(output.absolute().parent)
-    return MadeBundle(output, wheels, names, size)
+def _write_sums(bundle: Path) -> list[Path]:
+    """Write the checksums of all files, and return the files."""
+    files = sorted(path for path in bundle.rglob("*") if path.is_file())
+    sums = (f"{sha256_of_file(path)}  {path.relative_to(bundle).as_posix()}\n" for path in files)
+    (bundle / SUMS).write_text("".join(sums), encoding="utf-8")
+    return files

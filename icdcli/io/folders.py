@@ -8,14 +8,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from icdcli.io.files import flush, private_folder
+from icdcli.errors import ConfigError, DataError
+from icdcli.io.files import flush, make_private, private_folder
 from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.io.progress import Progress
 
 _PARTIAL, _LOCK = ".partial", ".lock"
+_NEW, _NEW_LOCK = ".icdcode-partial", ".icdcode-lock"
+"""In folders that users choose, where others may have hidden files of the usual names."""
 
 
 @contextmanager
@@ -64,6 +67,56 @@ def publish_folder(partial: Path, folder: Path) -> None:
         shutil.rmtree(folder)
     os.rename(partial, folder)
     flush(folder.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty private folder that becomes `folder` if the block succeeds.
+
+    If the process is killed, its remains are hidden, and removed by the next call for `folder`.
+
+    Args:
+        folder: The folder to make; it must not exist.
+
+    Raises:
+        ConfigError: If it exists or can't be made.
+        DataError: If a file can't be written.
+    """
+    _require_new(folder)
+    home = folder.absolute().parent
+    if not home.is_dir():
+        raise ConfigError(f"{folder}: there is no folder {folder.parent}. Make it first.")
+    partial = home / f".{folder.name}{_NEW}"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(home / f".{folder.name}{_NEW_LOCK}"))
+            shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+            private_folder(partial)
+        except HeldElsewhere as error:
+            raise ConfigError(f"{folder}: {error} is writing it. Choose another name.") from None
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: can't be made ({error.strerror}). Choose another folder."
+            ) from None
+        stack.callback(shutil.rmtree, partial, ignore_errors=True)
+        _require_new(folder)  # since another process may just have made it
+        try:
+            yield partial
+            make_private(partial)
+            for path in (*partial.rglob("*"), partial):
+                flush(path)
+            os.rename(partial, folder)
+            flush(home)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: can't be written ({error.strerror or error}). Nothing was left behind; "
+                "free some space, or choose another folder."
+            ) from error
+
+
+def _require_new(folder: Path) -> None:
+    if folder.exists() or folder.is_symlink():
+        raise ConfigError(f"{folder}: exists already. Choose another name, or remove it first.")
 
 
 @contextmanager

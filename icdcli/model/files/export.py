@@ -1,9 +1,7 @@
 """Export a trained model as one plain folder, for another machine or another person."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +11,9 @@ from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import RUN_CONFIG, change_keys
 from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import read_labels
-from icdcli.errors import ConfigError, DataError, IcdcodeError
+from icdcli.errors import ConfigError, IcdcodeError
 from icdcli.icd.code_system import FILE
-from icdcli.io.files import flush, make_private
+from icdcli.io.folders import new_folder
 from icdcli.io.manifest import MANIFEST, manifest_sha256, read_manifest, verify, write_manifest
 from icdcli.model.checkpoint import read_checkpoint
 from icdcli.model.ensemble.references import is_ensemble, read_references, write_references
@@ -98,37 +96,14 @@ def export_model(
         >>> icdcli.export_model("outputs/demo/tiny", "tiny-model")  # doctest: +SKIP
     """
     output = Path(output)
-    if output.exists() or output.is_symlink():
-        raise ConfigError(f"{output}: exists already. Choose another name, or remove it first.")
-    if not output.absolute().parent.is_dir():
-        raise ConfigError(f"{output}: there is no folder {output.parent}. Make it first.")
-    try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        raise ConfigError(
-            f"{output}: can't be made ({error.strerror}). Choose another folder."
-        ) from None
-    try:
+    with new_folder(output) as partial:
         checkpoint, included = read_checkpoint(
             run, load, lambda folder: _fill(partial, folder, base)
         )
         labels = len(read_labels(partial / LABELS))
         for folder in (partial, *(path.parent for path in partial.glob(f"members/*/{MANIFEST}"))):
             verify(folder)
-        make_private(partial)
-        files = [path for path in partial.rglob("*") if path.is_file()]
-        for path in (*files, partial):
-            flush(path)
-        size = sum(path.stat().st_size for path in files)
-        os.rename(partial, output)
-        flush(output.absolute().parent)
-    except OSError as error:
-        raise DataError(
-            f"{output}: can't be written ({error.strerror or error}). Nothing was left behind; "
-            "free some space, or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
     return ExportedModel(output, checkpoint, labels, size, included)
 
 
