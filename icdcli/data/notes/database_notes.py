@@ -7,10 +7,11 @@ from hashlib import sha256
 from icdcli.data.encounters.ids import known_id
 from icdcli.data.encounters.times import read_time
 from icdcli.data.formats.conversion import TEXT
-from icdcli.data.formats.database import NOTE_COLUMNS, note_rows, notes_state, without_password
+from icdcli.data.formats.database import NOTE_COLUMNS, note_rows, notes_state
 from icdcli.data.notes.text import Note, Origin, checked
 from icdcli.errors import DataError
 from icdcli.icd.days import read_day
+from icdcli.io.tables.database import without_password
 
 OMOP_COLUMNS = ("note_datetime", "note_date", "note_class_concept_id")
 """The columns of NOTE with the exact time, the day and the type of a note."""

@@ -18,7 +18,6 @@ from typing import BinaryIO, Protocol
 from xxhash import xxh3_128_hexdigest
 
 from icdcli.data.formats.conversion import ENDINGS_OF
-from icdcli.data.formats.database import is_database, without_password
 from icdcli.data.formats.hl7 import HL7_ENDING, is_hl7
 from icdcli.data.formats.meds import is_meds
 from icdcli.data.formats.resources import is_fhir
@@ -37,6 +36,7 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
 from icdcli.io.remote.paths import any_path, is_url
+from icdcli.io.tables.database import is_database, without_password
 from icdcli.io.tables.records import is_table
 
 _BETWEEN_REPORTS = 256

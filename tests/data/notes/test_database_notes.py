@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.exc import InternalError
 
 from icdcli import extras
-from icdcli.data.formats.database import _connected, is_database, without_password
 from icdcli.data.notes.encounters import ByEncounter
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.tables.database import connected
 
 SECRET = "Longfellow"
 TABLE = (
@@ -119,13 +119,6 @@ def test_databases_that_are_refused(database, tmp_path, monkeypatch):
     assert "pip install 'icdcode[formats]'" in problem(url, ConfigError)
 
 
-def test_addresses():
-    assert is_database("sqlite:///a.db") and is_database("postgresql+psycopg://h/d")
-    assert not is_database("s3://bucket/notes.csv") and not is_database("notes.csv")
-    assert without_password("postgresql://me:pa@ss@h/d") == "postgresql://me:***@h/d"
-    assert without_password("postgresql://me@h/d") == "postgresql://me@h/d"
-
-
 @pytest.mark.slow
 def test_postgresql_is_read_only(tmp_path):
     path = Path(__file__).parents[2] / "review" / "conftest.py"
@@ -141,5 +134,5 @@ def test_postgresql_is_read_only(tmp_path):
                 connection.execute("INSERT INTO note VALUES (%s, %s, %s, %s, %s)", row)
         found = read(find_notes([url]))
         assert found[:2] == FOUND and len(found) == 302
-        with _connected(url) as connection, pytest.raises(InternalError, match="read-only"):
-            connection.exec_driver_sql("DELETE FROM note")
+        with connected(url) as database, pytest.raises(InternalError, match="read-only"):
+            database.connection.exec_driver_sql("DELETE FROM note")
