@@ -228,7 +228,7 @@ def test_data_that_is_gone(refused_run, run_copy):
     lines = [line for line in args.read_text().splitlines() if not line.startswith("data_path:")]
     args.write_text("\n".join([*lines, f"data_path: {run_copy / 'gone'}"]) + "\n")
     for command in READERS:
-        refused_run(3, command, says="gone: no such file or folder. Set data_path")
+        refused_run(3, command, says="gone: no such file or folder. Check the path (data_path)")
 
 
 def test_checkpoint_of_another_format(refused_run, run_copy):

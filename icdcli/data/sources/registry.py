@@ -20,7 +20,7 @@ from icdcli.data.benchmarks import protocols
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.names import source_names
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, nearest
 from icdcli.icd.code_system import (
     EARLIER,
     CodeSystem,
@@ -243,10 +243,11 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
     path = config.path
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        hint = nearest(path.name, (other.name for other in siblings))
         demo = "" if path.suffix else f", or make synthetic data with `icdcode demo-data {path}`"
         raise DataError(
-            f"{path}: no such file or folder{where}. Set data_path (or mimic3_data_path) to your "
-            f"data{demo}."
+            f"{path}: no such file or folder{where}{hint}. Check the path (data_path){demo}."
         )
     if is_pipe(path):
         raise DataError(

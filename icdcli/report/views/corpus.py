@@ -245,11 +245,13 @@ def _leakage(
                 "To get them, delete its folder and prepare the data again."
             )
         ]
-    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks(leakage)] or [
-        plain("leakage between splits: none")
-    ]
+    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks(leakage)]
     if any(pair["subjects"] is None for pair in leakage.values()):
-        parts.append(plain("patient leakage can't be checked: not every split has patient ids"))
+        texts = "" if parts else "no text is in two of them; "
+        reason = "patients can't be checked, since not every split has patient ids"
+        parts.append(plain(f"leakage between splits: {texts}{reason}"))
+    elif not parts:
+        parts.append(plain("leakage between splits: none"))
     for split, found in duplicates.items():
         if found["texts"]:
             times = (

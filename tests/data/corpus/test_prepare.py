@@ -326,9 +326,12 @@ def test_an_unknown_data_set_is_refused_with_a_description_of_the_known_ones(tmp
 
 def test_a_path_that_is_not_there_or_of_another_kind_is_refused(tmp_path, data):
     with pytest.raises(
-        DataError, match=r"nowhere: no such file or folder. Set data_path .*icdcode demo-data"
+        DataError, match=r"nowhere: no such file or folder\. Check the path .*icdcode demo-data"
     ):
         prepare(DataConfig(data_path=tmp_path / "nowhere", dataset="mimic3"))
+    (tmp_path / "letters.csv").touch()
+    with pytest.raises(DataError, match=r"leters\.csv: .* you mean 'letters\.csv'\?\)\. Check"):
+        prepare(DataConfig(data_path=tmp_path / "leters.csv"))
     with pytest.raises(DataError, match="is a folder, but dataset: table is a file"):
         prepare(DataConfig(data_path=data, dataset="table"))
     with pytest.raises(DataError, match="is a file, but dataset: mimic3 is a folder"):

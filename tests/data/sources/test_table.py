@@ -142,7 +142,10 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         message = refused(write(tmp_path, ending), text_column="texts")
         assert "no column 'texts' (did you mean '" in message
         assert "Its columns are: " in message
-    assert "no column 'patient'" in refused(write(tmp_path, ".csv"), subject_column="patient")
+        assert message.endswith(". Set text_column.")
+    message = refused(write(tmp_path, ".csv"), subject_column="patient", codes_column="dx")
+    assert "no column 'patient', 'dx'" in message
+    assert message.endswith(". Set subject_column and codes_column.")
 
 
 @pytest.mark.parametrize(

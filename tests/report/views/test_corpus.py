@@ -233,8 +233,14 @@ def test_leakage_is_a_warning(render: Render) -> None:
 
 
 def test_unknown_subjects_are_not_reported_as_separate(render: Render) -> None:
-    text = " ".join(render(corpus_view(described(leakage={"train & test": pair(None)}))))
-    assert "patient leakage can't be checked" in text
+    unknown = described(leakage={"train & test": pair(None)})
+    text = " ".join(render(corpus_view(unknown)))
+    assert "leakage between splits: no text is in two of them; patients can't be checked" in text
+    assert "splits: none" not in text
+    shared = described(leakage={"train & test": pair(None, 1, 2)})
+    text = " ".join(render(corpus_view(shared)))
+    assert "warning: leakage" in text
+    assert "leakage between splits: patients can't be checked" in text
 
 
 def test_a_benchmark_as_published(render: Render) -> None:

@@ -82,7 +82,14 @@ def find_columns(
     try:
         places = match_columns(path, available, [*names.values(), *wanted])
     except DataError as error:
-        raise DataError(f"{error}{_hint(available, wanted)}") from None
+        existing = set(map(plain_name, available))
+        keys = [role for role, name in names.items() if plain_name(name) not in existing]
+        hint = _hint(available, wanted)
+        if not hint and not existing.issuperset(map(plain_name, wanted)):
+            keys.append("codes_column")
+        if keys:
+            hint += f". Set {' and '.join(keys)}."
+        raise DataError(f"{error}{hint}") from None
     found = [available[place] for place in places]
     roles = dict(zip(names, found, strict=False))
     code_columns = tuple(dict.fromkeys(found[len(names) :]))
