@@ -12,9 +12,11 @@ import torch
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
+from icdcli.io.manifest import verify
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import read_checkpoint
-from icdcli.model.files.checkpoint_facts import checkpoint_facts
+from icdcli.model.ensemble.references import is_ensemble, read_references
+from icdcli.model.files.checkpoint_facts import CheckpointFacts, checkpoint_facts
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import Selection
 from icdcli.predict.checking import Checking, note_checks
@@ -54,9 +56,9 @@ def predict_on_ray(
 ) -> PredictionFile:
     """Predict the codes of notes into the file that `predict_to_file` writes, with Ray.
 
-    This process doesn't load the model. Each worker of the cluster does, from the same path, once.
-    If the call is interrupted, the same call, with Ray or without, continues with the finished
-    parts.
+    This process verifies the checkpoint, but doesn't load the model. Each worker of the cluster
+    does, from the same path, once. If the call is interrupted, the same call, with Ray or without,
+    continues with the finished parts.
 
     Args:
         run: The folder of a run or of a checkpoint, at a path that each computer has.
@@ -88,7 +90,7 @@ def predict_on_ray(
     evidence = evidence or needs_evidence(format)
     if concepts is not None:
         concept_tables(concepts)
-    checkpoint, facts = read_checkpoint(run, load, checkpoint_facts)
+    checkpoint, facts = read_checkpoint(run, load, _verified_facts)
     selection = accepting(Selection(top, min_score), accept_score, checkpoint)
     checks = note_checks(facts.labels, checking, warn) if checking else None
     parts = output_parts(
@@ -113,3 +115,11 @@ def predict_on_ray(
         *(parts.output, count, checkpoint, len(facts.labels), str(facts.threshold)),
         *(selection, cut, facts.labels.editions),
     )
+
+
+def _verified_facts(folder: Path) -> CheckpointFacts:
+    """Return the facts of a checkpoint; a damaged one is found before any worker is started."""
+    members = read_references(folder)[1] if is_ensemble(folder) else ()
+    for one in (folder, *(member.folder for member in members)):
+        verify(one)
+    return checkpoint_facts(folder)

@@ -1,6 +1,7 @@
 """Predicting with Ray, the cluster replaced by this process; and once with a cluster."""
 
 import os
+import shutil
 import signal
 from contextlib import nullcontext
 from datetime import datetime
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from icdcli.data.notes.files import find_notes
-from icdcli.errors import DataError
+from icdcli.errors import DataError, ResumeError
+from icdcli.io.manifest import write_manifest
+from icdcli.model.checkpoint import load_model
+from icdcli.model.ensemble.ensemble_model import EnsembleModel
+from icdcli.model.ensemble.member import Member, neutral_logits
+from icdcli.model.ensemble.references import MemberReference
+from icdcli.model.fusion import Fusion
+from icdcli.model.section import ModelConfig
 from icdcli.predict.on_ray.blocks import unpacked_rows
 from icdcli.predict.on_ray.cluster import ray_cluster
 from icdcli.predict.on_ray.engine import RayEngine
@@ -156,6 +164,38 @@ def test_a_part_that_ray_loses_is_noticed(here, notes, checkpoint, tmp_path, mon
     with pytest.raises(DataError, match="20 of 22 notes were coded"):
         predict_on_ray(checkpoint, notes, tmp_path / "codes.csv", **options())
     assert not (tmp_path / "codes.csv").exists()
+
+
+def ensemble_of(checkpoint, folder):
+    """Return the folder of an ensemble with one member."""
+    model = load_model(checkpoint)
+    EnsembleModel(
+        [Member("one", model, model.labels, neutral_logits(model.labels, 5))],
+        model.labels,
+        ModelConfig(model="ensemble"),
+        model.threshold,
+        Fusion({"one": 1.0}, 0, "validation"),
+        5,
+        references=[MemberReference.of("one", checkpoint)],
+    ).save(folder)
+    write_manifest(folder, {"step": 1})
+    return folder
+
+
+def test_a_damaged_checkpoint_is_refused_before_a_cluster_is_there(notes, checkpoint, tmp_path):
+    damaged = Path(shutil.copytree(checkpoint, tmp_path / "damaged"))
+    (tmp_path / "ensemble").mkdir()
+    ensemble, weights = ensemble_of(damaged, tmp_path / "ensemble"), damaged / "head.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    said = []
+    for folder in (damaged, ensemble):
+        for predict, more in ((predict_to_file, {}), (predict_on_ray, {"connect": pytest.fail})):
+            with pytest.raises(ResumeError) as caught:
+                predict(folder, notes, tmp_path / "codes.csv", **more)
+            said.append(str(caught.value))
+    assert len(said) == 4 and len(set(said)) == 1
+    assert said[0].startswith(f"{weights}: was changed or is damaged")
+    assert not list(tmp_path.glob("codes.csv*"))
 
 
 def test_a_block_that_was_coded_again_is_reported(here, notes, checkpoint, tmp_path):
