@@ -83,9 +83,8 @@ def require_metric(name: str) -> str:
     """Return the name unchanged, and raise ValueError if it is not a metric."""
     known = METRICS | PRINCIPAL_METRICS
     if name not in known:
-        raise ValueError(
-            f"unknown metric {name!r}{nearest(name, known)}; known: {', '.join(known)}"
-        )
+        hint = nearest(name, known) or f"; known: {', '.join(known)}"
+        raise ValueError(f"unknown metric {name!r}{hint}")
     return name
 
 

@@ -32,6 +32,11 @@ _WIDTH = 79
 _OLDER_NAMES = {
     old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
 }
+_NAMES_ELSEWHERE = {  # what other tools call a key, where the words are not alike
+    **dict.fromkeys(("lr", "learning_rate"), "lr0"),
+    **dict.fromkeys(("output_dir", "save_dir"), "project"),
+    **dict.fromkeys(("epochs", "num_epochs", "max_epochs", "num_train_epochs"), "steps"),
+}
 _BOOLEAN = "should be True or False"
 _PROBLEMS = {  # pydantic's types of errors, where its own words are not a user's
     **dict.fromkeys(("int_parsing", "int_type"), "should be a whole number"),
@@ -78,7 +83,7 @@ def load_config(
     _use_newer_names(given, problems)
     values = _overridden(in_file, given)
     for key in [key for key in values if key not in FIELDS]:
-        problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
+        problems.append(f"{values.pop(key).place}: unknown key {key!r}{_meant(key)}")
     sections = {
         name: _parse_section(name, kind, values, problems) for name, kind in Config.sections.items()
     }
@@ -95,6 +100,14 @@ def load_config(
     if path is not None and found.name == RUN_CONFIG and not as_typed:
         return resolve_paths(config, found, given)
     return config
+
+
+def _meant(key: str) -> str:
+    """Return a hint at the key that an unknown one stands for."""
+    known = _NAMES_ELSEWHERE.get(key)
+    if known == "steps":
+        return " (set steps: an epoch has documents / batch_size of them)"
+    return nearest(known or key, FIELDS)
 
 
 def shipped_configs() -> dict[str, Path]:

@@ -129,6 +129,19 @@ def test_every_spelling_of_device(tmp_path, written, read):
     assert load_config(None, [f"device={written}", "bit=32"]).run.device == read
 
 
+def test_keys_as_other_tools_call_them(tmp_path):
+    message = problems(write(tmp_path, "learning_rate: 1\noutput_dir: runs\n"), "epochs=3", "lr=2")
+    assert "unknown key 'learning_rate' (did you mean 'lr0'?)" in message
+    assert "unknown key 'lr' (did you mean 'lr0'?)" in message
+    assert "unknown key 'output_dir' (did you mean 'project'?)" in message
+    assert "'epochs' (set steps: an epoch has documents / batch_size of them)" in message
+
+
+def test_a_metric_is_one_of_a_list_or_the_nearest(tmp_path):
+    assert "(did you mean 'f1_micro'?), got" in problems(write(tmp_path, "metrics: [f1micro]\n"))
+    assert "'qqq'; known: aucroc_macro, " in problems(write(tmp_path, "metrics: [qqq]\n"))
+
+
 @pytest.mark.parametrize("written", ["tpu", "[]", "[0,0]", "-1", "[0,cpu]", "True", "0.5", "null"])
 def test_values_that_are_no_device(tmp_path, written):
     assert "line 1: device: " in problems(write(tmp_path, f"device: {written}\n"))
