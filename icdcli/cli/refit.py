@@ -4,9 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import Json, Port, Run, import_visibly
-from icdcli.cli.processes import in_all_processes
-from icdcli.cli.runs import handlers, leave_at_once, training_view
+from icdcli.cli.common import Events, Json, Port, Run, StopAfter, import_visibly
+from icdcli.cli.processes import AGAIN, in_all_processes
+from icdcli.cli.runs import (
+    handlers,
+    leave_at_once,
+    on_progress_of,
+    require_one_output,
+    stopping,
+    time_limit,
+    training_view,
+)
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -32,6 +40,8 @@ def refit(
         str | None, typer.Option(help="Name of the new run. Default: that of RUN_DIR with -refit.")
     ] = None,
     port: Port = 10001,
+    stop_after: StopAfter = None,
+    events: Events = None,
     json: Json = False,
 ) -> None:
     """Train a finished run again on train and validation.
@@ -44,10 +54,17 @@ def refit(
     """
     from icdcli.config.loading import load_config
 
+    require_one_output(json, events)
+    seconds = time_limit(stop_after)
     run = RunDir.open(run_dir)
     config = load_config(run.args)
     device = "cpu" if config.model.is_baseline else config.run.device
-    in_all_processes(device, port, lambda output: _refit(run, folds, train_on, name, output), json)
+
+    def work(output: Output) -> None:
+        with stopping(output, seconds):
+            _refit(run, folds, train_on, name, output)
+
+    in_all_processes(device, port, work, json, events is not None)
 
 
 def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, output: Output) -> None:
@@ -55,6 +72,7 @@ def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, outp
     import_visibly("icdcli.refit.run", output)
     from icdcli.config.loading import load_config
     from icdcli.cross_fitting.fold_runs import StoppedTraining, Watched, Watching
+    from icdcli.distributed.signals import TIME_IS_UP
     from icdcli.refit.run import refit as refit_run
     from icdcli.training.run import join_for_training
 
@@ -62,8 +80,8 @@ def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, outp
 
     def start(what: str) -> "Watched":
         output.say(f"\n{what[0].upper()}{what[1:]}")
-        view = training_view(output, group)
-        return Watched(handlers(view, group), view.on_progress)
+        shown = handlers(training_view(output, group), group, output)
+        return Watched(shown, on_progress_of(shown))
 
     watching = Watching(start, group, output.warn, leave_at_once)
     try:
@@ -71,7 +89,8 @@ def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, outp
     except StoppedTraining as stopped:
         output.say("Interrupted. Repeat the command to continue from here.")
         group.wait()
-        raise typer.Exit(128 + stopped.signal) from None
+        again = stopped.signal == TIME_IS_UP
+        raise typer.Exit(AGAIN if again else 128 + stopped.signal) from None
     _show(found, output)
     output.result(found.to_json())
 

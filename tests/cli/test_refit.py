@@ -1,5 +1,8 @@
 """`icdcode refit`: what it shows and refuses."""
 
+import json
+import signal
+
 import pytest
 
 from icdcli.config.loading import load_config
@@ -46,3 +49,28 @@ def test_bad_numbers_of_folds_are_one_message(icdcode, run, words, says):
 
 def test_a_folder_that_is_no_run_is_refused(refused, tmp_path):
     refused(2, "refit", tmp_path, says="isn't a run folder")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
+def test_a_time_limit_ends_it_with_75_and_the_same_command_finishes_it(
+    icdcode, run_copy, signal_at
+):
+    words = ("refit", run_copy, "--folds", 2, "--events", "json", "--stop-after", "2d")
+    patch = signal_at(5, signal.SIGALRM)
+    answer = icdcode(*words)
+    patch.undo()
+    assert answer.code == 75, answer
+    assert "Interrupted. Repeat the command to continue from here." in answer.err
+    first = [json.loads(line) for line in answer.out.splitlines()]
+    assert [one["step"] for one in first if one["event"] == "interrupted"] == [5]
+    answer = icdcode(*words)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert answer.code == 0, answer
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert next(one for one in lines if one["event"] == "prepared")["resumed_from"] is not None
+    ended = [one["run"].rpartition("/")[2] for one in lines if one["event"] == "finished"]
+    assert ended == ["fold-1", "fold-2", "run-refit"]
+    assert lines[-1]["event"] == "result" and lines[-1]["run"].endswith("run-refit")
+    assert icdcode(*words[:4], "--stop-after", "soon").code == 2
+    assert icdcode(*words[:4], "--events", "json", "--json").code == 2
