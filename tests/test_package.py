@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -80,18 +81,52 @@ def own_files(*endings: str) -> list[Path]:
     )
 
 
+@dataclass
+class Parsed:
+    """What the tests ask of a file, which is parsed once.
+
+    Attributes:
+        imported: Every name that it imports, as ``module.name``, lazy and type-only imports too.
+        defined: The public classes and functions at its top level.
+        has_docstring: Whether it begins with a docstring.
+        prints: The lines with ``print``, ``sys.stdout`` or ``sys.stderr``.
+        lengths: The lines of each function, without its docstring.
+    """
+
+    imported: list[str] = field(default_factory=list)
+    defined: list[str] = field(default_factory=list)
+    has_docstring: bool = False
+    prints: list[int] = field(default_factory=list)
+    lengths: list[tuple[str, int]] = field(default_factory=list)
+
+
 @cache
-def imported(path: Path) -> list[str]:
-    """Return every name that a file imports, as ``module.name``, lazy and type-only imports too."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def parsed(path: Path) -> Parsed:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = Parsed(has_docstring=bool(ast.get_docstring(tree)))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            found.defined.append(node.name)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found.imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
+            found.imported += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.FunctionDef):
+            if body := node.body[1 if ast.get_docstring(node) else 0 :]:
+                lines = body[-1].end_lineno - body[0].lineno + 1
+                found.lengths.append((node.name, lines))
+        elif (isinstance(node, ast.Name) and node.id == "print") or (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("stdout", "stderr")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "sys"
+        ):
+            found.prints.append(node.lineno)
+    return found
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return the file of every module of the package, by dotted name."""
     dotted = {
@@ -101,12 +136,13 @@ def modules() -> dict[str, Path]:
     return dict(sorted(dotted.items()))
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Return the modules that each module imports; the package itself, the public API, aside."""
     known, graph = modules(), {}
     for module, path in known.items():
         graph[module] = set()
-        for name in imported(path):
+        for name in parsed(path).imported:
             while name.startswith("icdcli.") and name not in known:
                 name = name.rpartition(".")[0]
             if name.startswith("icdcli.") and name != module:
@@ -178,7 +214,7 @@ def test_modules_import_names_from_their_definition() -> None:
     wrong = [
         f"{module} imports {name}"
         for module, path in modules().items()
-        for name in imported(path)
+        for name in parsed(path).imported
         if name in public
     ]
     assert wrong == []
@@ -195,39 +231,29 @@ def test_a_public_name_is_defined_once() -> None:
     for module, path in modules().items():
         if module.startswith("icdcli.cli."):
             continue  # a command has the name of the library function that it calls
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module)
+        for name in parsed(path).defined:
+            places.setdefault(name, []).append(module)
     twice = {name: sorted(set(found)) for name, found in places.items() if len(set(found)) > 1}
     assert twice == {}
 
 
 def test_commands_are_thin() -> None:
-    long = []
-    for path in (PACKAGE / "cli").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                body = node.body[1 if ast.get_docstring(node) else 0 :]
-                if body and (lines := body[-1].end_lineno - body[0].lineno + 1) > 40:
-                    long.append(f"{path.name} {node.name}: {lines} lines")
+    long = [
+        f"{path.name} {name}: {lines} lines"
+        for path in (PACKAGE / "cli").glob("*.py")
+        for name, lines in parsed(path).lengths
+        if lines > 40
+    ]
     assert long == []
 
 
 def test_only_report_and_cli_print() -> None:
     printing = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
+        f"{path.relative_to(ROOT)}:{line}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
         and path != PACKAGE / "bundling" / "install.py"  # which runs without the package
-        and re.search("print|stdout|stderr", text := path.read_text(encoding="utf-8"))
-        for node in ast.walk(ast.parse(text))
-        if (isinstance(node, ast.Name) and node.id == "print")
-        or (
-            isinstance(node, ast.Attribute)
-            and node.attr in ("stdout", "stderr")
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "sys"
-        )
+        for line in parsed(path).prints
     ]
     assert not printing
 
@@ -243,11 +269,7 @@ def test_no_file_has_more_than_400_lines() -> None:
 
 
 def test_every_module_has_a_docstring() -> None:
-    silent = [
-        path
-        for path in PACKAGE.rglob("*.py")
-        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    silent = [path for path in PACKAGE.rglob("*.py") if not parsed(path).has_docstring]
     assert not silent
 
 
