@@ -185,7 +185,9 @@ def signal_at(monkeypatch):
 
 @pytest.fixture(scope="session")
 def without_pictures():
-    """Return a context without PNG files, which take longer than a small training."""
+    """Return a context without figures, which take longer than a small training."""
+    from icdcli.report import run_report
+    from icdcli.report.comparison import page
     from icdcli.report.plots import evaluation, run
 
     @contextlib.contextmanager
@@ -193,14 +195,21 @@ def without_pictures():
         with pytest.MonkeyPatch.context() as patch:
             for name in ("learning_curves_png", "lr_schedule_png"):
                 patch.setattr(run, name, lambda *_: None)
-            patch.setattr(evaluation, "write_pngs", lambda *_: [])
+            for module in (evaluation, run_report):
+                patch.setattr(module, "evaluation_figures", lambda *_: {})
+            patch.setattr(page, "comparison_figures", lambda *_: {})
             yield
 
     return leave_out
 
 
 @pytest.fixture
-def no_pictures(without_pictures):
-    """Leave out the PNG files; fixtures of the session still have theirs."""
-    with without_pictures():
+def pictures():
+    """Draw figures in a test, which are left out otherwise."""
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, without_pictures):
+    """Leave out figures; fixtures of a module or of the session still have theirs."""
+    with contextlib.nullcontext() if "pictures" in request.fixturenames else without_pictures():
         yield

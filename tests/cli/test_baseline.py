@@ -17,8 +17,6 @@ from icdcli.lexical import tfidf
 from icdcli.model import tfidf_model as tfidf_coder
 from icdcli.model.checkpoint import load_model
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 CONFIG = """\
 model: tfidf
 data_path: {tables}

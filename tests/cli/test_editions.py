@@ -12,8 +12,6 @@ from icdcli.data.corpus.reader import EDITIONS
 from icdcli.icd.editions.catalog import VARIABLE
 from icdcli.icd.editions.records import edition_ids
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 TEXTS = ["Chest pain and fever.", "", "Type two diabetes mellitus. " * 3]
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 OPTIONS = ("steps=6", "warmup_steps=1", "prediction_print_n=0")
 
 

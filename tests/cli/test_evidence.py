@@ -13,8 +13,6 @@ from icdcli import load_model
 from icdcli.explain import note_reader
 from icdcli.explain.evidence import explain_codes
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 TEXTS = [
     "Übelkeit 😷.\nAcute on chronic heart failure; denies fever. Type two diabetes mellitus.",
     "",

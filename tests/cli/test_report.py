@@ -47,6 +47,7 @@ def test_a_page_with_patient_text_is_not_copied(icdcode, refused, pair):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("pictures")
 def test_the_page_of_one_run_is_made_once(icdcode, pair):
     folder = pair[0] / "evaluation" / "validation"
     answer = icdcode("report", pair[0], "--split", "validation", "--json")

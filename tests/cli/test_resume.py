@@ -16,8 +16,6 @@ from icdcli.report.plots import run as plots
 from icdcli.report.views.training import TrainingView
 from icdcli.training.events import Evaluating
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 
 def manifest(run, name):
     return json.loads((run / "weights" / name / "manifest.json").read_text())

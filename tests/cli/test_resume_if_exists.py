@@ -31,8 +31,6 @@ from icdcli.training.events import (
 )
 from icdcli.training.setting_up.earlier_run import clear_unstarted
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 
 @pytest.fixture
 def train(icdcode, place, tmp_path):

@@ -155,7 +155,6 @@ def test_the_best_checkpoints_are_those_of_the_results(trained):
         )
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, trained, rows):
     second = icdcode("train", trained / "args.yaml")
     assert second.code == 0
@@ -173,7 +172,6 @@ def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, tra
     shutil.rmtree(place.project / "run2")
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_json_of_a_training_has_its_folder_and_end(icdcode, place, tmp_path):
     answer = icdcode(
         "train", place.config, f"project={tmp_path}", "steps=3", "warmup_steps=1", "--json"
@@ -198,6 +196,7 @@ def test_a_dry_run_writes_nothing(icdcode, place, tmp_path, run_copy, files):
     assert {name: (run_copy / name).stat().st_mtime_ns for name in files(run_copy)} == before
 
 
+@pytest.mark.usefixtures("pictures")
 def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files):
     answer = icdcode("evaluate", run_copy)
     assert answer.code == 0
@@ -233,7 +232,6 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     assert ((predictions.score >= 0.5) == predictions.predicted).all()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_evaluating_the_validation_split_gives_the_metrics_of_training(icdcode, run_copy):
     answer = icdcode("evaluate", run_copy, "--split", "validation", "--load", "last", "--json")
     assert "Written: " in answer.err
@@ -286,7 +284,6 @@ def test_show_predictions_shows_the_same_documents_for_the_same_seed(icdcode, tr
     assert len(ids[0]) == 3
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_protocol_without_a_test_split_falls_back_to_validation_with_a_warning(
     icdcode, place, tmp_path
 ):
@@ -305,6 +302,7 @@ def test_a_protocol_without_a_test_split_falls_back_to_validation_with_a_warning
     )
 
 
+@pytest.mark.usefixtures("pictures")
 def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = icdcode("plot-lr")
@@ -341,7 +339,6 @@ def test_demo_data_summarizes_its_files_in_json(icdcode, tmp_path):
     assert "25 admissions of" in answer.err
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_table_of_notes_works_with_all_commands_too(icdcode, place, tmp_path):
     table = tmp_path / "notes.csv"
     lines = [
