@@ -1,5 +1,6 @@
 """Fixtures of all tests: no network; small models of real architectures, made once per session."""
 
+import gc
 import json
 import os
 import random
@@ -27,6 +28,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Jobs in the background of a shell ignore SIGINT, and so would the processes that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is imported stays: the garbage collector need not look through it, now or in the tests.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but seldom and only what tests make."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
+
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: there, a missing one isn't skipped
