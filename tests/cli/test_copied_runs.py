@@ -8,8 +8,6 @@ import pytest
 
 from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 
 def as_nothing(link):
     """As `rsync -r` and object stores copy a link."""
@@ -74,7 +72,9 @@ def weights_after(icdcode, run):
 
 
 @pytest.mark.parametrize("names", [True, False], ids=["this version", "earlier version"])
-@pytest.mark.parametrize("replace", [as_nothing, as_empty_folder, as_text])
+@pytest.mark.parametrize(
+    "replace", [as_nothing, as_text, pytest.param(as_empty_folder, marks=pytest.mark.slow)]
+)
 def test_a_copy_without_links_gives_the_same_results(
     icdcode, copies, run_copy, tmp_path, results, replace, names
 ):
@@ -86,7 +86,11 @@ def test_a_copy_without_links_gives_the_same_results(
         assert results_of(icdcode, copy, tmp_path) == results
 
 
-@pytest.mark.parametrize("names", [True, False], ids=["this version", "earlier version"])
+@pytest.mark.parametrize(
+    "names",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["this version", "earlier version"],
+)
 def test_a_copy_without_links_is_resumed_and_gets_its_links(icdcode, copies, resumed, names):
     copy = copies(as_empty_folder, names)
     original, weights = resumed

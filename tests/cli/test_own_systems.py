@@ -64,6 +64,7 @@ SYSTEMS = {
         ("seen, twice", "Repeated consultation requested", "Other"),
     ],
 }
+QUICK = ("gm", "kcd")  # one of each kind of model
 READ_BY_TITLE = ("gm", "words")  # by a lexical model; n-grams of notes alone can't
 CONFIG = """\
 data_path: {notes}
@@ -116,7 +117,13 @@ def written(folder, system):
     return [code for code, _ in codes], unseen
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system",
+    [
+        system if system in QUICK else pytest.param(system, marks=pytest.mark.slow)
+        for system in SYSTEMS
+    ],
+)
 def test_codes_of_any_system_go_the_whole_way(icdcode, tmp_path, monkeypatch, system):
     codes, (unseen, title) = written(tmp_path, system)
     monkeypatch.chdir(tmp_path)

@@ -151,11 +151,11 @@ def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, 
     [
         "decoder",
         "label attention",
-        "bfloat16",
-        "trained encoder",
-        "chunked encoder",
-        "cleaned",
         "tfidf",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("bfloat16", "trained encoder", "chunked encoder", "cleaned")
+        ),
     ],
 )
 def test_evaluation_and_prediction_give_the_same_codes(
@@ -205,7 +205,9 @@ def test_evaluation_and_prediction_give_the_same_codes(
     assert written.to_json()["cut_notes_read"] == pytest.approx(np.mean(cut), abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["decoder", "label attention"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("decoder", marks=pytest.mark.slow), "label attention"]
+)
 def test_the_threshold_is_tuned_on_the_scores_of_all_windows(trained, kind):
     run = trained(kind, "windows")
     evaluation = evaluate_run(run, "validation", load="last")

@@ -212,6 +212,7 @@ def pairs() -> list[tuple[Statistics, Statistics]]:
     return made
 
 
+@pytest.mark.slow
 def test_models_of_equal_quality_seldom_differ_surely(
     pairs: list[tuple[Statistics, Statistics]],
 ) -> None:
@@ -224,6 +225,7 @@ def test_models_of_equal_quality_seldom_differ_surely(
     assert max(sure.values()) <= 14, sure
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_expected_metric(pairs: list[tuple[Statistics, Statistics]]) -> None:
     found = [first for first, _ in pairs]
     bounds = [intervals(each, 200, seed) for seed, each in enumerate(found)]
@@ -277,6 +279,7 @@ def test_no_difference_is_sure_with_few_documents() -> None:
         assert not [name for name, difference in differences(*made, 100).items() if difference.sure]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("documents", [10, 20])
 def test_with_few_documents_models_of_equal_quality_seldom_differ_surely(documents: int) -> None:
     draw, rounds = np.random.default_rng(8), 100

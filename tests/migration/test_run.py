@@ -103,7 +103,11 @@ def same_scores(before, after, texts=TEXTS):
 
 @pytest.mark.parametrize(
     ("kind", "lexical"),
-    [*((kind, False) for kind in KINDS), ("label attention", True), ("linear head", True)],
+    [
+        *((kind, False) for kind in KINDS),
+        pytest.param("label attention", True, marks=pytest.mark.slow),
+        ("linear head", True),
+    ],
 )
 def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, kind, lexical):
     run = trained(kind, lexical=lexical, lexicon=lexical, principal=True)
@@ -382,6 +386,7 @@ def test_assertion_classes_are_migrated(trained):
     assert same_scores(before, after, ["no pneumonia. denies high blood pressure", *TEXTS])
 
 
+@pytest.mark.slow
 def test_candidates_that_training_never_saw_are_left_out(trained):
     unseen = "E11.65"
     codes = {UNCHANGED: "Hypertension", RENAMED: "Diabetes", unseen: "Diabetes with hyperglycemia"}

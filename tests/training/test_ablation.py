@@ -63,6 +63,7 @@ def test_with_the_lexicon_pairs_with_evidence_have_their_own_weights(described, 
         assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_without_abbreviations_notes_are_read_as_written(described):
     training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
     model, label = training.model, corpus.labels.index["I10"]
@@ -74,6 +75,7 @@ def test_without_abbreviations_notes_are_read_as_written(described):
     assert changed.lexical.scores(["Hypertension."]).keys() == model.lexical.scores([""]).keys()
 
 
+@pytest.mark.slow
 def test_without_spelling_notes_are_read_as_written(described):
     training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
     model, label = training.model, corpus.labels.index["J18.9"]
@@ -87,6 +89,7 @@ def test_without_spelling_notes_are_read_as_written(described):
     assert changed.reading.key != model.reading.key
 
 
+@pytest.mark.slow
 def test_without_synonyms_prior_and_overlap_know_only_official_terms(described):
     training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
     model, official = training.model, descriptions_of(corpus.labels, corpus.code_system)

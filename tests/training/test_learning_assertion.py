@@ -61,15 +61,6 @@ def facts(tmp_path_factory):
     return path
 
 
-HEADS = [
-    "label_attention",
-    *(
-        pytest.param(head, marks=pytest.mark.slow)
-        for head in ("mean", "weighted_mean", "eos_token")
-    ),
-]
-
-
 @pytest.fixture
 def options(facts):
     """Return a function that gives the options of a head on a frozen backbone, with changes."""
@@ -97,7 +88,8 @@ def accuracy(run):
     return float(((found.scored.scores_NL >= 0.5) == found.targets_NL).mean())
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["label_attention", "mean", "weighted_mean", "eos_token"])
 def test_codes_that_depend_on_the_class_alone_are_learned(trained, head):
     reached = {
         assertion: accuracy(trained(head, name=assertion, assertion=assertion))
@@ -122,7 +114,13 @@ def as_trained(run):
     return load_model(find_checkpoint(run, "last"))
 
 
-@pytest.mark.parametrize("kind", READING)
+QUICKEST = ("states of four tokens", "windows")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in QUICKEST else pytest.param(kind, marks=pytest.mark.slow) for kind in READING],
+)
 def test_prediction_and_evaluation_read_the_same_classes(trained, facts, tmp_path, kind):
     run = trained("label_attention", **QUICK, **READING[kind])
     model = as_trained(run)
@@ -137,7 +135,10 @@ def test_prediction_and_evaluation_read_the_same_classes(trained, facts, tmp_pat
     assert np.abs(model.scores(affirmed) - evaluation).max() > 0.02
 
 
-@pytest.mark.parametrize("changes", [{}, {"freeze_backbone": False, "head_dropout": 0.3}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param({"freeze_backbone": False, "head_dropout": 0.3}, marks=pytest.mark.slow)],
+)
 def test_an_interrupted_run_ends_with_the_same_weights(trained, options, config, changes):
     changes = QUICK | changes
     whole = trained("label_attention", name="whole", **changes)

@@ -58,6 +58,7 @@ def config(config):
     return lambda **changes: config(**{"bit": 16, "max_len": 12, "steps": 14} | changes)
 
 
+@pytest.mark.slow
 def test_it_learns_as_in_full_precision(config, float16):
     half, corpus = new_training(config(steps=26), ALONE)
     whole, _ = new_training(config(bit=32, steps=26), ALONE)
@@ -200,6 +201,7 @@ def recorded(training, run, corpus, stop_after=None):
     return notes
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_with_the_same_scales(config, float16, monkeypatch):
     # The scale is too large at first and grows again and again, so that steps are skipped.
     scale_with(monkeypatch, init_scale=2.0**30, growth_interval=4)

@@ -81,7 +81,12 @@ def weights_of(run):
 
 
 @pytest.mark.parametrize(
-    ("options", "stops"), [({}, (13, 24)), (DROPOUT, (3, 17)), (WINDOWS, (17,))]
+    ("options", "stops"),
+    [
+        ({}, (13, 24)),
+        pytest.param(DROPOUT, (3, 17), marks=pytest.mark.slow),
+        pytest.param(WINDOWS, (17,), marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_end(config, options, stops):
     complete, _ = run_it(config(**options), "complete")

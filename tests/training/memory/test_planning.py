@@ -268,6 +268,7 @@ def weights_after(training):
     return [event.train_loss for event in events], dict(network.named_parameters())
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_bit_for_bit_however_its_layers_are_recomputed(layered):
     options = {
         "lora_activate": True, "lora_dropout": 0.3, "log_every": 1, "steps": 3, "warmup_steps": 1,
