@@ -34,6 +34,7 @@ from icdcli.errors import ResumeError
 from icdcli.icd.history import History
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
+from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.histories import Histories, HistoryParts, history_labels
 from icdcli.lexical.reading import UNCHANGED, NoteReading
@@ -106,6 +107,7 @@ class LexicalModel:
         reading: NoteReading = UNCHANGED,
         lexicon: bool = False,
         synonyms: bool = True,
+        on_progress: Progress | None = None,
     ) -> "LexicalModel":
         """Fit to the training documents of a corpus.
 
@@ -116,6 +118,7 @@ class LexicalModel:
             reading: How to read the documents.
             lexicon: Whether to match synonyms of codes, in the language of the views.
             synonyms: Whether the lexicon has synonyms; an ablation leaves them out.
+            on_progress: Reports how many parts are fitted.
 
         Raises:
             ConfigError: If the corpus has no training documents.
@@ -132,7 +135,8 @@ class LexicalModel:
         descriptions = descriptions_of(corpus.labels, corpus.code_system, language)
         histories = history_labels(corpus.labels, corpus.system, language)
         names = [kind.name for kind in kinds]
-        return cls.fit(texts, targets, descriptions, annotations, names, reading, histories)
+        given = (texts, targets, descriptions, annotations, names, reading, histories)
+        return cls.fit(*given, on_progress)
 
     @classmethod
     def fit(
@@ -144,6 +148,7 @@ class LexicalModel:
         parts: Sequence[str] | None = None,
         reading: NoteReading = UNCHANGED,
         histories: Histories = MappingProxyType({}),
+        on_progress: Progress | None = None,
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -157,6 +162,7 @@ class LexicalModel:
             reading: How to read the documents.
             histories: The labels that mean each kind of history, with the terms for their diseases;
                 they matter if the views include the affirmed text.
+            on_progress: Reports how many parts are fitted; all histories are one.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
@@ -164,12 +170,21 @@ class LexicalModel:
         documents = TrainingDocuments(
             texts, targets, descriptions, annotations, reading.with_lexicon
         )
-        fitted = {
-            part_key(view, kind.name): kind.fit(seen)
-            for view, seen in _seen(documents, reading)
-            for kind in part_types(parts)
-            if reads(kind, view, reading.views.names)
-        }
+        kinds, views = tuple(part_types(parts)), reading.views.names
+        number = sum(reads(kind, view, views) for view in views for kind in kinds)
+        fitted: dict[str, LexicalPart | None] = {}
+
+        def report() -> None:
+            if on_progress is not None:
+                total = number + bool(histories)
+                on_progress("fitting the lexical model", len(fitted), total, "parts")
+
+        for view, seen in _seen(documents, reading):
+            for kind in kinds:
+                if reads(kind, view, views):
+                    report()
+                    fitted[part_key(view, kind.name)] = kind.fit(seen)
+        report()
         present = {name: part for name, part in fitted.items() if part is not None}
         affirmed = {kind: present[name] for kind, name in _of_facts(present).items()}
         again = {

@@ -250,7 +250,7 @@ class NeuralModel:
         parts = {NETWORK: scored.logits_NL}
         if self.lexical is not None:
             texts = texts_to_score(corpus, split, only)
-            parts |= part_scores(self.lexical, texts, len(documents))
+            parts |= part_scores(self.lexical, texts, len(documents), on_progress)
         return SplitParts(
             documents,
             parts,

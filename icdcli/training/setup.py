@@ -249,7 +249,7 @@ def _training(
     encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
-    lexical_scores = _lexical_scores(config, model, corpus)
+    lexical_scores = _lexical_scores(config, model, corpus, on_progress)
     if config.train.torch_compile:
         compile_layers(model.network.backbone)
     shards = _shard(config, model, process_group)
@@ -310,7 +310,7 @@ def _is_open_ended(corpus: Corpus) -> bool:
 
 
 def _lexical_scores(
-    config: Config, model: NeuralModel, corpus: Corpus
+    config: Config, model: NeuralModel, corpus: Corpus, on_progress: Progress | None
 ) -> dict[str, NDArray[np.float32]]:
     """Return the lexical model's scores of the validation split; a new one is fitted first."""
     if not config.model.lexical:
@@ -319,12 +319,16 @@ def _lexical_scores(
 
     if model.lexical is None:
         model.lexical = LexicalModel.of(
-            corpus, config.model.lexical, model.reading, config.model.lexicon
+            corpus,
+            config.model.lexical,
+            model.reading,
+            config.model.lexicon,
+            on_progress=on_progress,
         )
     if "validation" not in corpus.splits:
         return {}
     texts, documents = corpus.texts("validation"), corpus.card["splits"]["validation"]["documents"]
-    return part_scores(model.lexical, texts, documents)
+    return part_scores(model.lexical, texts, documents, on_progress)
 
 
 def _with_precomputed(

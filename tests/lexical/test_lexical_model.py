@@ -58,6 +58,19 @@ def test_a_part_alone_scores_as_among_others(fitted, notes, descriptions, part):
     assert np.array_equal(alone.scores(notes.texts)[part], fitted.scores(notes.texts)[part])
 
 
+def test_a_fit_reports_its_parts(notes, descriptions):
+    seen = []
+    LexicalModel.fit(
+        notes.texts,
+        notes.targets,
+        descriptions,
+        parts=["ngrams", "evidence"],
+        on_progress=lambda *report: seen.append(report),
+    )
+    stage = "fitting the lexical model"
+    assert seen == [(stage, done, 2, "parts") for done in (0, 1, 2)]
+
+
 def test_parts_without_input_are_left_out(notes):
     nothing = [()] * LABELS
     assert LexicalModel.fit(notes.texts, notes.targets, nothing).parts == ("ngrams",)

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.io.progress import Progress
+
 IN_MEMORY = 256 * 2**20
 """The most bytes of one matrix in memory; more are in a file that the system pages in and out."""
 
@@ -37,7 +39,10 @@ def zeros(rows: int, columns: int, dtype: type[Any]) -> NDArray[Any]:
 
 
 def part_scores(
-    model: TextScorer, texts: Iterable[str], documents: int
+    model: TextScorer,
+    texts: Iterable[str],
+    documents: int,
+    on_progress: Progress | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Return the scores_NL of each part of a lexical model, computed a few documents at a time.
 
@@ -45,6 +50,7 @@ def part_scores(
         model: The lexical model.
         texts: The documents.
         documents: Their number, N.
+        on_progress: Reports how many are scored.
     """
     remaining, place = iter(texts), 0
     parts: dict[str, NDArray[np.float32]] = {}
@@ -60,4 +66,6 @@ def part_scores(
         for name, part_BL in found.items():
             parts[name][place : place + len(block)] = part_BL
         place += len(block)
+        if on_progress is not None:
+            on_progress("scoring with the lexical model", place, documents)
     return parts

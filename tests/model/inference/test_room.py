@@ -48,6 +48,13 @@ def test_lexical_scores_take_a_few_documents_of_memory(in_files):
     assert all(np.array_equal(parts[name], whole[name]) for name in whole)
 
 
+def test_lexical_scores_report_their_progress():
+    seen = []
+    texts = [str(number) for number in range(300)]
+    part_scores(MadeUpModel(), texts, 300, lambda *report: seen.append(report))
+    assert seen == [("scoring with the lexical model", done, 300) for done in (256, 300)]
+
+
 def test_parts_without_documents_have_their_labels():
     parts = part_scores(MadeUpModel(), iter(()), 0)
     assert [part.shape for part in parts.values()] == [(0, LABELS)] * 2
