@@ -21,6 +21,7 @@ from icdcli.predict.batches import CodedNote, NoteCode
 from icdcli.service.routing import ServiceRoute
 
 _TEXT_TAGS = ("text", "hypertext")
+_PRINCIPAL = "principal"
 _AFFIRMED = (None, "affirmed", "historical")
 _WHERE = "the labeling configuration"
 _NOT_TRAINED = (
@@ -110,7 +111,8 @@ def task_results(
 ) -> list[dict[str, Any]]:
     """Return the results of one task: its predicted codes, and the words behind them as regions.
 
-    Words that the note denies, or says of relatives, aren't regions.
+    Words that the note denies, or says of relatives, aren't regions. A control tag that is named
+    ``principal`` gets the principal diagnosis, if the model chooses one, and no other code.
 
     Args:
         controls: The control tags of the labeling configuration, for this text.
@@ -118,9 +120,11 @@ def task_results(
         text: The text of the note.
     """
     predicted = [code for code in coded.codes if code.predicted]
+    principal = [code for code in coded.codes if code.principal]
     results: list[dict[str, Any]] = []
     for control in controls:
-        known = [(code, value) for code in predicted for value in _value(control, code)]
+        codes = principal if control.name == _PRINCIPAL else predicted
+        known = [(code, value) for code in codes for value in _value(control, code)]
         if control.kind == "labels":
             results += [
                 _result(control, code.score, _region(span, text, value), f"{code.code} {span}")

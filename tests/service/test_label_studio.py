@@ -91,6 +91,27 @@ def test_a_taxonomy_gets_paths(client):
     }
 
 
+def test_the_principal_diagnosis_has_a_tag_of_its_own():
+    async def find_principal(notes):
+        found = []
+        for note in await find_words(notes):
+            # The last code is the principal diagnosis, but not predicted.
+            codes = [code._replace(principal=False) for code in note.codes]
+            codes[-1] = codes[-1]._replace(principal=True, predicted=False)
+            found.append(note._replace(codes=tuple(codes)))
+        return found
+
+    tag = '<Choices name="principal" toName="note"><Choice value="I10"/><Choice value="E11.9"/>'
+    config = CONFIG.replace("</View>", f"{tag}</Choices></View>")
+    request = predict_request(TEXT, config=config)
+    for find, expected in ((find_principal, [["E11.9"]]), (find_words, [])):
+        client = client_of(label_studio_router(find, VERSION))
+        answer = client.post("/label-studio/predict", json=request).json()["results"][0]
+        of_tag = [one["value"] for one in answer["result"] if one["from_name"] == "principal"]
+        assert of_tag == [{"choices": codes} for codes in expected]
+        assert len([one for one in answer["result"] if one["from_name"] == "codes"]) == 1
+
+
 def test_labels_that_tasks_bring_allow_every_code(client):
     config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t" value="$o"/></View>'
     answer = client.post("/label-studio/predict", json=predict_request(TEXT, config=config))

@@ -1,7 +1,8 @@
 """Codes as pre-annotated tasks of Label Studio, with the texts of the notes.
 
 The labeling configuration needs the names that docs/formats.md shows: the text ``text``, its labels
-``evidence`` and the choices ``codes``.
+``evidence``, the choices ``codes`` and, if the model chooses the principal diagnosis, the choices
+``principal``.
 """
 
 import hashlib
@@ -46,6 +47,11 @@ def annotated_task(note: Note, coded: CodedNote, model: ModelName) -> dict[str, 
     if predicted:
         codes = {"choices": [code.code for code in predicted]}
         results.insert(0, _result("codes", "choices", mean, codes))
+    results += [
+        _result("principal", "choices", code.score, {"choices": [code.code]})
+        for code in coded.codes
+        if code.principal
+    ]
     return {
         "data": {"id": note.id, "text": note.text, "icdcode": note_dict(coded, note)},
         "predictions": [{"model_version": str(model), "score": mean, "result": results}],
