@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_it_has_a_health_check_a_volume_and_a_command_that_is_understood() -> No
         timeout=60,
     ).stdout
     assert [one for one in command if one.startswith("--") and one not in help] == []
+
+
+def test_extras_and_arguments_of_builds_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = dict(line.partition("=")[::2] for line in arguments("ARG"))
+    builds = re.findall(
+        r"--build-arg (\w+)=(\S+)",
+        DOCKERFILE.read_text(encoding="utf-8")
+        + (ROOT / "examples" / "clusters" / "ray-predict.yaml").read_text(encoding="utf-8"),
+    )
+    assert {name for name, _ in builds} == known.keys()
+    extras = [value for name, value in builds if name == "EXTRAS"] + [known["EXTRAS"].strip('"')]
+    assert len(extras) == 3
+    named = {extra for value in extras for extra in value.split(",")}
+    assert named <= project["optional-dependencies"].keys()
 
 
 def examples(text: str) -> list[list[str]]:

@@ -113,7 +113,8 @@ SKYPILOT = {
         },
     },
 }
-# RayJob of ray.io/v1, the fields that the file uses; the templates are checked as pods.
+# RayJob of ray.io/v1, the fields that the file uses, after KubeRay's definition and its checks:
+# required is what any of its versions requires. The templates are checked as pods.
 GROUP = {
     "rayStartParams": TEXTS,
     "template": {"type": "object", "required": ["spec"]},
@@ -125,7 +126,11 @@ RAY_JOB = {
     "properties": {
         "apiVersion": {"const": "ray.io/v1"},
         "kind": {"const": "RayJob"},
-        "metadata": {"type": "object", "required": ["name"]},
+        "metadata": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"pattern": "^[a-z][a-z0-9-]{0,45}[a-z0-9]$"}},
+        },
         "spec": {
             "type": "object",
             "additionalProperties": False,
@@ -142,10 +147,15 @@ RAY_JOB = {
                     "properties": {
                         "rayVersion": {"type": "string"},
                         "enableInTreeAutoscaling": {"type": "boolean"},
+                        "authOptions": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "properties": {"mode": {"enum": ["disabled", "token"]}},
+                        },
                         "headGroupSpec": {
                             "type": "object",
                             "additionalProperties": False,
-                            "required": ["template"],
+                            "required": ["rayStartParams", "template"],
                             "properties": GROUP,
                         },
                         "workerGroupSpecs": {
@@ -153,7 +163,10 @@ RAY_JOB = {
                             "items": {
                                 "type": "object",
                                 "additionalProperties": False,
-                                "required": ["groupName", "template"],
+                                "required": [
+                                    *("groupName", "minReplicas", "maxReplicas"),
+                                    *("rayStartParams", "template"),
+                                ],
                                 "properties": {
                                     **GROUP,
                                     "groupName": {"type": "string"},
@@ -225,6 +238,9 @@ def test_the_ray_job_fits_its_schema_and_those_of_pods():
     for group in (head, workers):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        user = pod["spec"]["securityContext"]
+        assert user == {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001}
+    assert cluster["authOptions"] == {"mode": "token"}  # programs of others could read the notes
     # The head reads the notes; it has no cores for workers, whose threads fit into their pods.
     assert head["rayStartParams"] == {"num-cpus": "0"}
     [container] = workers["template"]["spec"]["containers"]
