@@ -10,9 +10,10 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [["--short"], *(pytest.param(one, marks=pytest.mark.slow) for one in ([], ["--gzip"]))],
+    [["--short"], [], ["--gzip"]],
 )
 def test_sides_make_the_same_documents(tmp_path, options):
     result = tmp_path / "result.json"

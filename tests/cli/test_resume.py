@@ -61,7 +61,9 @@ def interrupted(icdcode, place, tmp_path, signal_at):
 
 # In the first epoch; between its last step and its validation; in the second epoch; before the
 # last validation.
-@pytest.mark.parametrize("step", [3, 6, 9, 12])
+@pytest.mark.parametrize(
+    "step", [6, 9, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 12))]
+)
 def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, trained, rows, step):
     answer, run = interrupted(step)
     assert answer.code == 130
@@ -321,7 +323,14 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
     assert same_end(run, trained, rows)
 
 
-@pytest.mark.parametrize("what", ["results.csv", "steps.csv", "vis_outputs/learning_curves.png"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "results.csv",
+        pytest.param("steps.csv", marks=pytest.mark.slow),
+        "vis_outputs/learning_curves.png",
+    ],
+)
 def test_full_disk_under_tables_and_pictures_is_one_message(
     icdcode, place, trained, tmp_path, rows, monkeypatch, what
 ):

@@ -40,10 +40,8 @@ def training(place, tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, code):
     process, run = training
     process.send_signal(number)

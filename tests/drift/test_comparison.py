@@ -46,6 +46,7 @@ def alarms(differences):
     return [one.measure for one in differences if one.alarm]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [20, 200])
 def test_false_alarms_are_as_rare_as_they_should_be(count):
     draw = np.random.default_rng(0)

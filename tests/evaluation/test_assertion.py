@@ -93,7 +93,7 @@ def test_a_model_of_mentions_sees_everything(trained):
     assert not np.array_equal(*model.scores(denied))
 
 
-@pytest.mark.parametrize("kind", ["decoder", "tfidf"])
+@pytest.mark.parametrize("kind", [pytest.param("decoder", marks=pytest.mark.slow), "tfidf"])
 def test_without_cues_training_says_that_assertion_is_off(trained, kind):
     warnings = []
     trained(kind, warnings.append, assertion="facts", language="fi", steps=6)
@@ -119,7 +119,7 @@ def test_bad_cues_stop_a_training_before_it_begins(trained, tmp_path):
         trained("decoder", assertion_cues=table, steps=6)
 
 
-@pytest.mark.parametrize("coded", ["facts", "mentions"])
+@pytest.mark.parametrize("coded", ["facts", pytest.param("mentions", marks=pytest.mark.slow)])
 def test_a_model_learns_from_labels_what_is_coded(trained, notes, tmp_path, coded):
     rows = [json.loads(line) for line in notes.read_text().splitlines()]
     if coded == "mentions":  # then only what isn't named has no code

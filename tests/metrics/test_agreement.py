@@ -40,6 +40,7 @@ def test_kappa_and_f1_are_those_of_scikit_learn(seed: int) -> None:
     assert found.f1_interval.low < found.f1 < found.f1_interval.high
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_true_agreement() -> None:
     truth = agreement_of(drawn(20_000, 99))
     kappa = next(one.kappa for one in truth.codes if one.code == "I10")

@@ -57,7 +57,7 @@ def test_without_known_memory_all_layers_are_recomputed():
         ({"gradient_checkpointing": True}, 4),
         ({"gradient_checkpointing": False}, 0),
         ({"torch_compile": True}, 0),
-        ({"strategy": "fsdp", "device": [0, 1]}, 4),
+        pytest.param({"strategy": "fsdp", "device": [0, 1]}, 4, marks=pytest.mark.slow),
     ],
 )
 def test_other_choices_do_not_depend_on_the_memory(changes, layers):

@@ -101,14 +101,19 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
     [
         {},
         {"lora": True, "checkpointing": True},
-        {"padding": "batch", "checkpointing": True},
-        {"settings": BERT, "checkpointing": True},
         {"settings": BERT, "padding": "batch", "lora": True},
         {"half": True},
-        {"pooling_mode": "label_attention"},
         {"pooling_mode": "label_attention", "cached": True, "freeze_backbone": True, **PRIOR},
         {"chunks": CHUNKS},
-        {"chunks": CHUNKS, "padding": "batch", "checkpointing": True},
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in (
+                {"padding": "batch", "checkpointing": True},
+                {"settings": BERT, "checkpointing": True},
+                {"pooling_mode": "label_attention"},
+                {"chunks": CHUNKS, "padding": "batch", "checkpointing": True},
+            )
+        ),
     ],
     ids=lambda options: (
         "-".join([str(getattr(value, "model_type", key)) for key, value in options.items()])

@@ -66,7 +66,9 @@ def estimated(
     return estimate_memory(config_of(**changes), LABELS, lengths, validation, **known)
 
 
-@pytest.mark.parametrize("bit", [32, 16, 8, 4])
+@pytest.mark.parametrize(
+    "bit", [32, 4, *(pytest.param(bit, marks=pytest.mark.slow) for bit in (16, 8))]
+)
 def test_weights_need_the_memory_of_loaded_weights(model_folders, bit):
     folder = str(model_folders["llama"])
     config = config_of(model=folder, bit=bit, lora_activate=True, max_len=64)
@@ -125,6 +127,7 @@ def test_pretrained_adapters_count_and_stay_frozen(model_folders, tmp_path):
     assert with_it.parts["activations"] > without.parts["activations"]
 
 
+@pytest.mark.slow
 def test_the_largest_micro_batch_of_the_plan_counts():
     lengths = np.random.default_rng(0).integers(5, 100, 50)
     config = config_of(batch_size=8)
@@ -213,6 +216,7 @@ def test_a_validation_can_need_more_than_a_step():
     assert (large.tokens, large.operations) == (small.tokens, small.operations)
 
 
+@pytest.mark.slow
 def test_metrics_of_many_documents_and_labels_count_on_a_cpu():
     few, many = (
         estimate_memory(
@@ -253,6 +257,7 @@ def test_a_measured_pass_is_more_certain_than_a_simulated_one():
     assert measured.parts["activations"] == 2 * 10**9 > simulated.parts["activations"]
 
 
+@pytest.mark.slow
 def test_several_ranks_have_their_gradients_twice_during_the_sum():
     alone, together = (
         estimated(np.full(8, 5), ranks=ranks, micro_batch_tokens=1) for ranks in (1, 2)
@@ -274,6 +279,7 @@ def test_sharded_weights_need_a_part_of_the_memory(adapters):
     )
 
 
+@pytest.mark.slow
 def test_a_gpu_has_no_fragmentation_and_stores_no_attention_weights(model_folders):
     bert = AutoConfig.from_pretrained(model_folders["bert"])
     cpu, gpu = (estimated(settings=bert, device=device, budget=400) for device in ("cpu", "cuda"))
@@ -321,7 +327,7 @@ def training_of(config, settings, lengths):
     return script.training_of(config, settings, lengths)
 
 
-@pytest.mark.parametrize("padding", ["free", "batch"])
+@pytest.mark.parametrize("padding", ["free", pytest.param("batch", marks=pytest.mark.slow)])
 def test_a_training_that_is_set_up_is_estimated_exactly(padding):
     config, lengths = config_of(padding=padding, micro_batch_tokens=120), [30, 90, 90, 20, 60]
     training = training_of(config, LlamaConfig(**SIZES, num_key_value_heads=2), lengths)

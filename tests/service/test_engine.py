@@ -35,7 +35,10 @@ def blocked(engine_of):
     free.set()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow) if kind == "llama" else kind for kind in KINDS],
+)
 def test_64_clients_get_what_predict_prints_whatever_is_coded_together(
     engine_of, checkpoints, kind
 ):

@@ -50,6 +50,7 @@ def curl_blocks():
     return re.findall(r"<!-- curl -->\n```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl isn't installed")
 def test_the_page_can_be_followed(address, checkpoints, tmp_path):
     (tmp_path / "notes.jsonl").write_bytes(JSONL)

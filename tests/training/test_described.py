@@ -142,6 +142,7 @@ def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, tm
     np.testing.assert_allclose(model.scores(texts), found.scores_NL, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_words_alone_help_a_network_that_has_learned_nothing(described):
     plain, with_words = (
         validations_of(
@@ -152,6 +153,7 @@ def test_words_alone_help_a_network_that_has_learned_nothing(described):
     assert with_words.metrics["map"] > plain.metrics["map"] + 0.1
 
 
+@pytest.mark.slow
 def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96, long_notes="windows"), ALONE)
     validations_of(training)

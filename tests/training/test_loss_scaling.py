@@ -174,6 +174,7 @@ def test_a_step_with_too_large_gradients_is_skipped(config, float16, fused):
     assert training.state.step == 14
 
 
+@pytest.mark.slow
 def test_gradients_that_are_always_too_large_end_the_run(config, float16):
     training, _ = new_training(config(steps=18), ALONE)
     make_infinite(training, set(range(100)))

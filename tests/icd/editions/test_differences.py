@@ -1,5 +1,7 @@
 """What changed between editions: small ones, and fiscal year 2024 to April 2026."""
 
+import pytest
+
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.differences import Renamed, Retired, compare_editions
 from icdcli.icd.editions.edition import About, Edition, Entry
@@ -40,6 +42,7 @@ def test_from_2024_to_april_2026():
     assert {"E66.8", "D71"} <= retired.keys()
 
 
+@pytest.mark.slow
 def test_retired_codes_became_what_is_shown_for_each_of_them():
     newer = find_edition("icd10cm-2026-04")
     found = compare_editions(find_edition("icd10cm-2024"), newer)
