@@ -30,7 +30,8 @@ editors check the YAML while you type.
 
 Numbers are decimal, with or without leading zeros (`0500` is 500). A key that takes text takes what
 is written, so that `name: 007` and `name: no` need no quotes; `None` means null, as in Python.
-Paths are files and folders of this machine; URLs such as `s3://bucket/notes` are refused.
+Paths are files and folders of this machine; URLs such as `s3://bucket/notes` are refused. `icdcode
+copy-data` copies [data to train on](formats.md#copies-to-train-on).
 
 ```bash
 icdcode config show configs/config.yaml max_len=2048

@@ -20,6 +20,7 @@ from icdcli.cli import (
     codes,
     compare,
     config,
+    copy_data,
     demo,
     demo_data,
     describe,
@@ -46,14 +47,17 @@ from icdcli.cli import (
 from icdcli.cli.command_groups import Commands
 from icdcli.cli.processes import memory_errors_explained, system_error_in_words
 from icdcli.config.fields import refuse_url
+from icdcli.data.copies.advice import refuse_uncopied
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.remote.paths import is_url
+from icdcli.io.tables.database import is_database
 from icdcli.offline import OPTION, forbid_network
 from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
-_DATABASES = ("postgresql://", "postgres://")  # where a review store can be
-_WITH_URLS = ("predict", "join")  # commands that read from object stores, and write there
+_WITH_STORE = ("serve", "review")  # commands whose review store may be in a database
+_WITH_URLS = ("predict", "join", "copy-data")  # that read from other machines, or write there
+_WITH_DATA = ("prepare-data", "describe", "audit")  # that need notes and codes of this machine
 
 
 class _Commands(Commands):
@@ -74,9 +78,12 @@ class _Commands(Commands):
                 option, _, value = (
                     word.partition("=") if word.startswith("--") else (before, "", word)
                 )
-                is_read = command in _WITH_URLS and is_url(value)
-                if option not in _OF_SYSTEMS and not is_read and not value.startswith(_DATABASES):
-                    refuse_url(value, word)
+                is_read = (command in _WITH_URLS and is_url(value)) or (
+                    command in _WITH_STORE and is_database(value)
+                )
+                if option not in _OF_SYSTEMS and not is_read:
+                    refuse = refuse_uncopied if command in _WITH_DATA else refuse_url
+                    refuse(value, word)
         return super().parse_args(
             ctx, [re.sub("^(--[^=]+=)(~/)", _with_home, word) for word in args]
         )
@@ -118,6 +125,7 @@ def _icdcode(
 _GROUPS: dict[str, dict[str, Any]] = {
     "Start here": {"demo": demo.demo, "doctor": doctor.doctor, "config": config.app},
     "Data": {
+        "copy-data": copy_data.copy_data,
         "prepare-data": prepare_data.prepare_data,
         "describe": describe.describe,
         "splits": splits.app,

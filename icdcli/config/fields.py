@@ -16,6 +16,7 @@ from pydantic import (
 
 from icdcli.config.metric_names import METRICS, PRINCIPAL_METRICS
 from icdcli.errors import ConfigError, nearest
+from icdcli.io.tables.database import without_password
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path makes one slash of two
 _VARIABLE = re.compile(r"(?:^|/)(\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%)")
@@ -30,7 +31,11 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # which may be an address with a password
     )
     older_names: ClassVar[dict[str, str]] = {}
 
@@ -88,12 +93,17 @@ def require_metric(name: str) -> str:
     return name
 
 
+def is_path(path: Any) -> bool:
+    """Return whether a value is no URL, such as ``s3://bucket/notes``."""
+    return not isinstance(path, str | Path) or _URL.match(str(path)) is None
+
+
 def require_local(path: Any) -> Any:
     """Return a path unchanged, and raise ValueError if it is a URL, such as ``s3://bucket/notes``.
 
     Python would take it for a folder ``s3:``, which would be created or not be found.
     """
-    if isinstance(path, str | Path) and _URL.match(str(path)):
+    if not is_path(path):
         raise ValueError(
             "should be a file or folder of this machine, not a URL. Copy the data here, or write "
             "here and copy the results afterwards"
@@ -114,7 +124,7 @@ def refuse_url(path: Path | str, argument: str) -> None:
     try:
         require_local(path)
     except ValueError as error:
-        raise ConfigError(f"{argument}: {error}.") from None
+        raise ConfigError(f"{without_password(argument)}: {error}.") from None
 
 
 def _require_whole(value: Any) -> Any:

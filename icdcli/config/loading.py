@@ -19,6 +19,7 @@ from icdcli.config.run_paths import RUN_CONFIG, resolve_paths
 from icdcli.config.schema import Config
 from icdcli.config.yaml_values import Loader, text_of, value_of, value_of_word
 from icdcli.errors import ConfigError, nearest
+from icdcli.io.tables.database import without_password
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
     key: (section, field)
@@ -206,13 +207,14 @@ def _compose_yaml(path: Path) -> yaml.Node | None:
     try:
         return yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
     except FileNotFoundError:
-        if "=" in path.name:
+        shown = without_password(str(path))
+        if "=" in path.name or "=" in path.parts[0]:
             raise ConfigError(
-                f"{path}: a key without a configuration. Give the file first: config.yaml {path}"
+                f"{shown}: a key without a configuration. Give the file first: config.yaml {shown}"
             ) from None
         hint = f"{nearest(path.name, shipped_configs())}. See those that come with icdcode: "
         hint += "icdcode config list"
-        raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
+        raise ConfigError(f"{shown}: there is no such configuration file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, not a YAML file") from None
     except UnicodeDecodeError:
@@ -314,7 +316,8 @@ def _parse_section(
             if messages.setdefault(key, message) == _BOOLEAN and detail["type"] == "literal_error":
                 messages[key] = f"should be True, False or {detail['ctx']['expected']}"
         for key, message in messages.items():
-            problems.append(f"{given[key].place}: {key}: {message}, got {given[key].value!r}")
+            got = without_password(repr(given[key].value))
+            problems.append(f"{given[key].place}: {key}: {message}, got {got}")
         return None
 
 

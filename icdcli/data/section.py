@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from icdcli.config.fields import Conflict, Integer, OneOf, Section, UserPath
+from icdcli.data.copies.advice import require_copied
 from icdcli.data.sources.names import source_names
 from icdcli.io.encodings import python_encoding
 
@@ -44,6 +45,8 @@ def _check_encoding(name: str) -> str:
         raise ValueError("should be an encoding, such as cp1252, cp949 or utf-16") from None
 
 
+DataPath = Annotated[UserPath, BeforeValidator(require_copied)]
+
 LABEL_SPACES = {
     "protocol": "all codes of the benchmark, those of the test split included",
     "seen": "all codes of the data set, whatever their split",
@@ -65,10 +68,10 @@ class DataConfig(Section):
     workers: Integer = Field(
         0, ge=0, description="tokenizer threads; 0: chosen automatically, one per CPU core"
     )
-    mimic3_data_path: UserPath = Field(
+    mimic3_data_path: DataPath = Field(
         Path("data/"), description="older name of data_path, used if data_path is null"
     )
-    data_path: UserPath | None = Field(
+    data_path: DataPath | None = Field(
         None, description="folder or file with notes and codes, of any data set"
     )
     dataset: Annotated[str, OneOf(source_names())] | None = Field(
@@ -151,7 +154,7 @@ class DataConfig(Section):
         description="table: column with the days of discharge (2026-05-31), which choose the "
         "edition of code_system and the codes that are valid; null: none",
     )
-    codes_path: UserPath | None = Field(
+    codes_path: DataPath | None = Field(
         None,
         description="table: another table with one row per note and code; null: the codes are in "
         "the table of notes",

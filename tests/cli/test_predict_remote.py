@@ -83,3 +83,14 @@ def test_what_is_wrong_is_reported_without_keys(refused, trained, bucket, notes)
     says = "--output s3://nowhere/x.csv: can't be written (no such bucket)"
     refused(2, "predict", trained, good, "--output", "s3://nowhere/x.csv", says=says)
     refused(2, "predict", trained, good, "--output", good, says="the notes are read from this file")
+
+
+def test_notes_to_train_on_are_copied(icdcode, bucket, notes, tmp_path):
+    answer = icdcode("copy-data", "s3://hospital/in/", tmp_path / "copy")
+    assert answer.code == 0, answer.err
+    copied = [path for path in (tmp_path / "copy").rglob("*.*") if path.name != "_copied.json"]
+    assert len(copied) == 5
+    for path in copied:
+        assert path.read_bytes() == (notes / path.relative_to(tmp_path / "copy")).read_bytes()
+    answer = icdcode("copy-data", "s3://hospital/in/notes.csv", tmp_path / "one", "--json")
+    assert answer.json["data_path"] == str(tmp_path / "one" / "notes.csv")

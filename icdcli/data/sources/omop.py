@@ -37,12 +37,13 @@ NOTE_TABLE, CONCEPT = "note", "concept"
 CODE_TABLES_OF_OMOP = {"diagnosis": "condition", "procedure": "procedure"}
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _VISIT, _TYPE = "visit_occurrence_id", "note_class_concept_id"
-_VOCABULARIES: dict[tuple[System, str], tuple[str, ...]] = {
+VOCABULARIES_OF_OMOP: dict[tuple[System, str], tuple[str, ...]] = {
     ("icd10", "diagnosis"): ("ICD10CM",),
     ("icd10", "procedure"): ("ICD10PCS",),
     ("icd9", "diagnosis"): ("ICD9CM",),
     ("icd9", "procedure"): ("ICD9Proc",),
 }
+"""The vocabularies of CONCEPT with the codes of a coding system and kind."""
 _PREFIX = re.compile(r"^ICD-?(9|10)[A-Za-z-]*\s*[:|/]\s*", re.IGNORECASE)
 _ROWS_AT_ONCE = 4096
 
@@ -189,7 +190,7 @@ class OmopSource:
         if path is None:
             return None
         found: dict[str, str] = {}
-        for vocabulary in _VOCABULARIES[self.system, kind]:
+        for vocabulary in VOCABULARIES_OF_OMOP[self.system, kind]:
             where = {"vocabulary_id": vocabulary}
             for ids, codes in self.reading.arrays(path, ("concept_id", "concept_code"), where):
                 found.update(zip(ids.to_pylist(), codes.to_pylist(), strict=True))
