@@ -49,7 +49,8 @@ const draw = () => {
     line.append(...visible.map((column) => cell(rows[place], column)));
     return line;
   }));
-  found.textContent = places.length.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " codes";
+  found.textContent = places.length.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " codes"
+    + (places.length > shown ? "; the first " + shown.toLocaleString("en") + " are shown" : "");
   more.hidden = places.length <= shown;
   head.querySelectorAll("th").forEach((th, at) => {
     const own = visible[at] === sorted.place;

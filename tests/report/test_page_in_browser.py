@@ -38,7 +38,7 @@ def address(made_up_evaluation: Make, tmp_path: Path) -> str:
         evaluation_figures(evaluation),
         open_code_system("icd9"),
         documents=documents,
-        configuration="lr0: 0.001",
+        configuration="data_path: " + "/data/notes" * 12,
     )
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     return (tmp_path / "report.html").as_uri()
@@ -52,6 +52,27 @@ def test_the_page_fits_every_width(opened: "Callable[..., Page]", width: int) ->
     bottom = page.locator(".headline").bounding_box()
     assert bottom is not None
     assert bottom["y"] + bottom["height"] < 800  # the result is on the first screen
+
+
+@pytest.mark.parametrize("width", [320, 375])
+def test_nothing_sticks_out_when_all_is_unfolded(opened: "Callable[..., Page]", width: int) -> None:
+    page = opened(width)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    search = page.get_by_label("search").bounding_box()
+    assert search is not None and search["x"] + search["width"] <= width - 16
+
+
+@pytest.mark.parametrize("width", [375, 800, 1280])
+def test_the_words_of_figures_are_large_enough(opened: "Callable[..., Page]", width: int) -> None:
+    page = opened(width)
+    sizes = page.locator(".figures svg text").evaluate_all(
+        "all => all.map(one => parseFloat(getComputedStyle(one).fontSize)"
+        " * one.ownerSVGElement.getBoundingClientRect().width"
+        " / one.ownerSVGElement.viewBox.baseVal.width)"
+    )
+    assert len(sizes) > 20
+    assert min(sizes) > 6.5
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -88,6 +109,14 @@ def test_codes_are_found_sorted_and_saved(opened: "Callable[..., Page]", tmp_pat
     assert lines[1].endswith(f",{circulatory}")
 
 
+def test_it_says_that_it_shows_the_first_codes_only(opened: "Callable[..., Page]") -> None:
+    page = opened(1280)
+    page.evaluate("shown = 5; draw()")
+    assert page.locator("#found").inner_text() == "11 of 12 codes; the first 5 are shown"
+    page.get_by_role("button", name="Show more").click()
+    assert page.locator("#found").inner_text() == "11 of 12 codes"
+
+
 def test_the_threshold_moves_by_keyboard(opened: "Callable[..., Page]") -> None:
     page = opened(1280)
     before = page.locator("#point").inner_text()
@@ -118,6 +147,8 @@ def test_it_prints_without_controls(opened: "Callable[..., Page]") -> None:
     assert not page.locator(".controls").first.is_visible()
     style = page.locator("#codes thead").evaluate("one => getComputedStyle(one).display")
     assert style == "table-header-group"  # repeated on every sheet
+    adjust = "one => getComputedStyle(one).printColorAdjust"  # or else evidence isn't marked
+    assert page.locator("mark").first.evaluate(adjust) == "exact"
     position = page.locator("th").first.evaluate("one => getComputedStyle(one).position")
     assert position == "static"
     page.set_viewport_size({"width": 718, "height": 1000})  # an A4 sheet

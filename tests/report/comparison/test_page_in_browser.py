@@ -37,7 +37,7 @@ def address(made_up_evaluation: Make, tmp_path_factory: pytest.TempPathFactory) 
     return path.as_uri()
 
 
-@pytest.mark.parametrize("width", [375, 800, 1280])
+@pytest.mark.parametrize("width", [320, 375, 800, 1280])
 def test_the_page_fits_every_width(opened: Opened, width: int) -> None:
     page = opened(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
