@@ -31,7 +31,7 @@ from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.code_checks import code_checks_html
 from icdcli.report.views.decisions.acceptance import acceptance_html
 from icdcli.report.views.documents import documents_html
-from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, published_metrics
+from icdcli.report.views.evaluation import GROUP_COLUMNS, group_cells, published_metrics
 from icdcli.report.views.verdict import errors_html, headline_html, metrics_html, verdict
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def evaluation_page(
             for name, figure in figures.items()
         ),
         errors=errors_html(errors),
-        groups="".join(_groups(name, values) for name, values in groups.items() if values),
+        groups="".join(_groups(name, values) for name, values in groups.items() if len(values) > 1),
         confusions="".join(
             _confusions(name, pairs, titles, evaluation.by_chapter.get(name))
             for name, pairs in chapters.items()
@@ -230,14 +230,11 @@ def _own_point(evaluation: "Evaluation") -> list[float | None]:
     names = ("precision_micro", "recall_micro", "f1_micro")
     values = (evaluation.metrics[name] for name in names)
     predicted = float(evaluation.by_code.predicted_L.sum()) / evaluation.counts["documents"]
-    return [*(None if math.isnan(one) else round(one, 4) for one in values), round(predicted, 4)]
+    return [*(None if math.isnan(one) else one for one in values), predicted]
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
-    rows = [
-        (name, *(group_value(key, values[key]) for key in GROUP_COLUMNS))
-        for name, values in groups.items()
-    ]
+    rows = [(name, *group_cells(values)) for name, values in groups.items()]
     return html_table(
         (title, *(column.replace("\n", " ") for column in GROUP_COLUMNS.values())), rows
     )

@@ -158,6 +158,26 @@ def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: 
     assert drawn_page_of(made_up_evaluation()) == page
 
 
+def test_the_slider_begins_with_the_metrics_as_they_are(
+    page: str, made_up_evaluation: Make
+) -> None:
+    points = re.search(r'<script id="points" type="application/json">(.*?)</script>', page)
+    assert points
+    metrics = made_up_evaluation().metrics
+    names = ("precision_micro", "recall_micro", "f1_micro")
+    assert json.loads(points[1])["own"][:3] == [metrics[name] for name in names]
+
+
+def test_groups_that_say_nothing_are_left_out(made_up_evaluation: Make) -> None:
+    made = made_up_evaluation()
+    assert ">Kind of code<" in page_of(made)
+    (kind, values), *_ = made.by_kind.items()
+    assert ">Kind of code<" not in page_of(replace(made, by_kind={kind: values}))
+    empty = {**values, "gold": 0.0, "labels": 3.0, "f1_micro": 0.0}
+    page = page_of(replace(made, by_chapter={"Empty": empty, "Full": values}))
+    assert "<td class=text>Empty</td><td>3</td><td>0</td>" + "<td></td>" * 5 in page
+
+
 def test_figures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> None:
     paths = write_pngs(evaluation_figures(made_up_evaluation()), tmp_path / "test")
     assert [path.name for path in paths] == [

@@ -35,8 +35,9 @@ _FIGURES = {
 }
 _INTERVALS = (
     "95 % intervals from 1,000 resamples of the documents, the same for all runs (paired). "
-    f"Sure: the interval excludes zero and at least {MIN_DIFFERENT} documents differ; about 1 "
-    "metric in 20 does so by chance. They reflect which documents were sampled, not variation "
+    f"Sure: the interval excludes zero and at least {MIN_DIFFERENT} documents differ "
+    "(in macro metrics and areas, documents count by their effect); about 1 metric in 20 does so "
+    "by chance. The intervals reflect which documents were sampled, not variation "
     "between training runs."
 )
 
@@ -145,8 +146,8 @@ def write_comparison_page(comparison: Comparison, split: str, path: Path | None 
 def _subtitle(shown: Shown, day: date | None) -> Iterator[str]:
     first = shown.comparison.contenders[0]
     yield f"{shown.split}: {len(first.ids):,} documents, {len(first.codes):,} codes"
-    if found := ", ".join(edition_ids(first.editions)):
-        yield f"codes of {found}"
+    if names := [one.partition("@")[0] for one in edition_ids(first.editions)]:
+        yield f"codes of {', '.join(names)}"
     yield f"icdcode {__version__}"
     yield (day or date.today()).isoformat()
 

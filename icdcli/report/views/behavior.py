@@ -13,6 +13,11 @@ from icdcli.report.formatting import counted, one_line, plain
 from icdcli.report.html_table import html_table
 
 _EXPECTED = {"coded": "coded", "not coded": "not coded", "unchanged": "same codes"}
+_SHOULD = {
+    "coded": "should be coded",
+    "not coded": "should not be coded",
+    "unchanged": "should have the same codes",
+}
 _COLUMNS = ("capability", "should be", "notes", "pass", "95 % interval", "held out")
 _TEXT = (0, 1)
 _SHOWN = 3
@@ -46,8 +51,8 @@ def behavior_html(report: BehaviorReport) -> str:
         f"<p class=quiet>{escape(_heading(report))}, made from templates and from names in the "
         "clinical lexicon; none of them is a patient's. Capabilities that should be coded need the "
         "code or another of its category (a side or a history: its own code), those that shouldn't "
-        "must have none of them. 95 % intervals over the notes. Held out: the share of those notes "
-        "whose template or condition isn't looked at during development.</p>",
+        "must have none of them. 95 % intervals over the notes. Held out: the pass "
+        "rate of the notes whose template or condition wasn't used during development.</p>",
         html_table(_COLUMNS, map(_row, report.capabilities), _TEXT),
         *(f"<p class=quiet>{escape(line)}</p>" for line in _skipped(report)),
         *map(_failures_html, (one for one in report.capabilities if one.failures)),
@@ -89,5 +94,5 @@ def _failures_html(one: CapabilityResult) -> str:
         (failure["code"], failure["text"], _predicted(failure)) for failure in one.failures
     )
     table = html_table(("condition", "note", "predicted"), rows, text=(0, 1, 2))
-    title = f"{one.name}, should be {_EXPECTED[one.expect]}: {of} failing"
+    title = f"{one.name} ({_SHOULD[one.expect]}): {of} failing"
     return f"<details><summary>{escape(title)}</summary>{table}</details>"

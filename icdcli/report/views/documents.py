@@ -41,7 +41,8 @@ def documents_html(documents: "Sequence[SampleDocument]", titles: Mapping[str, s
         text = "".join(_marked(document.text or "", document.evidence))
         parts.append(
             f"<details{'' if place else ' open'}><summary>{escape(sample.id)} ({summary})</summary>"
-            f"<div class=document><div class=text tabindex=0 role=region aria-label=Note>{text}"
+            f"<div class=document><div class=text tabindex=0 role=region "
+            f'aria-label="Note {escape(sample.id)}">{text}'
             f"</div><ul>{lines or '<li>No code.</li>'}</ul></div></details>"
         )
     return "".join(parts)

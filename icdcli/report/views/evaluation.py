@@ -121,15 +121,21 @@ def _table(*columns: str) -> Table:
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[RenderableType]:
     table = _table(title.replace(" with ", "\nwith "), *GROUP_COLUMNS.values())
     for name, values in groups.items():
-        table.add_row(one_line(name), *(group_value(key, values[key]) for key in GROUP_COLUMNS))
+        table.add_row(one_line(name), *group_cells(values))
     return [table, plain("")]
 
 
-def group_value(key: str, value: float) -> str:
-    """Return a cell of a table of groups; empty if the metric is undefined."""
-    if key in ("labels", "gold"):
-        return f"{value:,.0f}"
-    return "" if math.isnan(value) else f"{value:.3f}"
+def group_cells(values: Mapping[str, float]) -> Iterator[str]:
+    """Yield the cells of a group of codes, in the order of `GROUP_COLUMNS`.
+
+    A metric that is undefined has none. A group without gold codes has no metric: a zero would look
+    like a failure.
+    """
+    for key in GROUP_COLUMNS:
+        if key in ("labels", "gold"):
+            yield f"{values[key]:,.0f}"
+        else:
+            yield "" if math.isnan(values[key]) or not values["gold"] else f"{values[key]:.3f}"
 
 
 def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:

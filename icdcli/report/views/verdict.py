@@ -188,11 +188,10 @@ def _frequencies(bands: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     if len(known) < 2:
         return
     rarest, *_, commonest = known
-    few = "no training document" if rarest == "never" else f"{rarest} training documents"
+    few = "no" if rarest == "never" else rarest
     yield (
-        f"Of 100 gold codes that {commonest} training documents have, {100 * known[commonest]:.0f} "
-        f"are found; of 100 that {few} {'has' if rarest == 'never' else 'have'}, "
-        f"{100 * known[rarest]:.0f}."
+        f"Of 100 gold codes with {commonest} training documents, {100 * known[commonest]:.0f} are "
+        f"found; of 100 with {few} training documents, {100 * known[rarest]:.0f}."
     )
 
 

@@ -38,7 +38,7 @@ def test_the_page_folds_failing_notes_and_escapes_them() -> None:
     assert "<td class=text>negated</td><td class=text>not coded</td><td>40</td>" in page
     assert "<td>0.250</td><td>0.142–0.402</td>" in page
     assert page.count("<details><summary>") == 1  # and it isn't open
-    assert "<summary>negated, should be not coded: 2 of 30 failing</summary>" in page
+    assert "<summary>negated (should not be coded): 2 of 30 failing</summary>" in page
     assert page.count("No &lt;b&gt;pneumonia&lt;/b&gt;.\nHome.") == 2
     assert "486, V15.82" in page
     assert "<p class=quiet>laterality: not tested, no &lt;side&gt; is a label</p>" in page
@@ -57,4 +57,4 @@ def test_a_changed_note_is_shown_with_the_codes_before(render) -> None:
 @pytest.mark.parametrize(("failures", "says"), [(2, "2 failing"), (1, "1 of 2 failing")])
 def test_it_says_how_many_of_the_failing_notes_are_listed(failures: int, says: str) -> None:
     one = replace(REPORT.capabilities[1], passed=38, failures=[FAILED] * failures)
-    assert f"not coded: {says}<" in behavior_html(replace(REPORT, capabilities=(one,)))
+    assert f"(should not be coded): {says}<" in behavior_html(replace(REPORT, capabilities=(one,)))

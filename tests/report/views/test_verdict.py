@@ -83,6 +83,6 @@ def test_the_verdict_says_how_many_rare_codes_are_found(made_up_evaluation: Make
     }
     said = [*verdict(replace(made, by_training_frequency=bands), error_groups(made))]
     assert (
-        "Of 100 gold codes that 51-500 training documents have, 69 are found; of 100 that no "
-        "training document has, 17." in said
+        "Of 100 gold codes with 51-500 training documents, 69 are found; of 100 with no training "
+        "documents, 17." in said
     )
