@@ -4,6 +4,8 @@ Any other exception that reaches the command line is a bug of icdcode; the exit 
 """
 
 import difflib
+import os
+import shlex
 from collections.abc import Iterable
 
 
@@ -29,6 +31,13 @@ class ResumeError(IcdcodeError):
     """A run that can't be continued or a checkpoint that can't be loaded."""
 
     exit_code = 4
+
+
+def in_shell(word: object) -> str:
+    """Return a path or another word as part of a command, in quotes if a shell needs them."""
+    if os.name == "nt":
+        return f'"{word}"' if " " in str(word) else str(word)
+    return shlex.quote(str(word))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import RUN_CONFIG, change_keys, write_origin
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError, DataError, ResumeError, nearest
+from icdcli.errors import ConfigError, DataError, ResumeError, in_shell, nearest
 from icdcli.io.files import write_atomically, writing
 from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.lost_links import PREVIOUS, STEPS, checkpoint_without_links, steps_in, write_names
@@ -240,7 +240,8 @@ def find_checkpoint(run: RunDir, name: str) -> Path:
     folder = checkpoint_folder(run, name)
     if folder is None:
         existing = [other for other in CHECKPOINTS if checkpoint_folder(run, other) is not None]
-        hint = f"The run ended before its first checkpoint; start over: icdcode train {run.args}"
+        again = f"icdcode train {in_shell(run.args)}"
+        hint = f"The run ended before its first checkpoint; start over: {again}"
         if existing:
             hint = f"It has {', '.join(existing)}; choose one with --load"
         elif run.checkpoint(name).is_symlink():

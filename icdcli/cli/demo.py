@@ -1,6 +1,5 @@
 """``icdcode demo``: the complete pipeline on synthetic notes, for trying out icdcode."""
 
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from icdcli.cli.prepare_data import prepared
 from icdcli.cli.runs import conclude, handlers, leave_at_once, training_view
 from icdcli.cli.show_predictions import show_samples
 from icdcli.config.schema import Config
+from icdcli.errors import in_shell
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -106,7 +106,7 @@ def demo(
     data = config.data.data_path
     assert data is not None  # the demo configuration sets it
     _write_notes(data, output)
-    output.heading(f"Corpus: icdcode prepare-data {data} --config {_CONFIG}")
+    output.heading(f"Corpus: icdcode prepare-data {in_shell(data)} --config {_CONFIG}")
     output.say(f"Prepared: {prepared(data, given, Path(_CONFIG), output).folder}")
     run = _train(config, output)
     opened, evaluation = _evaluate(run, output)
@@ -120,7 +120,7 @@ def _write_notes(data: Path, output: _DemoOutput) -> None:
     from icdcli.data.synthetic.generator import write_demo_data
 
     if not (data / "NOTEEVENTS.csv.gz").exists():
-        output.heading(f"Synthetic notes: icdcode demo-data {data}")
+        output.heading(f"Synthetic notes: icdcode demo-data {in_shell(data)}")
         with output.progress("Writing notes", 2000, "admissions") as bar:
             write_demo_data(data, on_progress=bar.update)
 
@@ -131,7 +131,7 @@ def _train(config: Config, output: _DemoOutput) -> RunDir:
     process_group = join_for_training(config)
     view, run = training_view(output, process_group), unfinished(config)
     if run is not None:
-        output.heading(f"Training, resumed: icdcode resume {run.root}")
+        output.heading(f"Training, resumed: icdcode resume {in_shell(run.root)}")
         result = resume_training(
             run,
             handlers=handlers(view, process_group),
@@ -142,7 +142,8 @@ def _train(config: Config, output: _DemoOutput) -> RunDir:
         )
     else:
         data, project = config.data.data_path, config.run.project
-        output.heading(f"Training: icdcode train {_CONFIG} data_path={data} project={project}")
+        words = f"{in_shell(f'data_path={data}')} {in_shell(f'project={project}')}"
+        output.heading(f"Training: icdcode train {_CONFIG} {words}")
         result = run_training(
             config,
             handlers(view, process_group),
@@ -160,13 +161,13 @@ def _evaluate(run: RunDir, output: _DemoOutput) -> "tuple[OpenRun, Evaluation]":
     from icdcli.evaluation.sample import sample_run
     from icdcli.report.views.evaluation import evaluation_view
 
-    output.heading(f"Evaluation: icdcode evaluate {run.root}")
+    output.heading(f"Evaluation: icdcode evaluate {in_shell(run.root)}")
     with output.stages() as on_progress:
         opened = open_run(run, on_warning=output.warn, on_progress=on_progress)
         evaluation = evaluate_opened(opened, "test", on_progress=on_progress)
         samples = sample_run(opened, "test", number=2, on_progress=on_progress)
     output.show(evaluation_view(evaluation))
-    output.heading(f"Predictions: icdcode show-predictions {run.root} -n 2")
+    output.heading(f"Predictions: icdcode show-predictions {in_shell(run.root)} -n 2")
     show_samples(samples, opened.model.labels.known_titles, output)
     return opened, evaluation
 
@@ -174,7 +175,7 @@ def _evaluate(run: RunDir, output: _DemoOutput) -> "tuple[OpenRun, Evaluation]":
 def _behavior(opened: "OpenRun", output: _DemoOutput) -> dict[str, Any] | None:
     from icdcli.report.views.behavior import behavior_view
 
-    output.heading(f"Behavior: icdcode behavior {opened.run.root}")
+    output.heading(f"Behavior: icdcode behavior {in_shell(opened.run.root)}")
     with output.stages() as on_progress:
         report = tested_behavior(opened, output, on_progress)
     if report is None:
@@ -191,7 +192,7 @@ def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
 
     if not note.exists():
         note.write_text(_NOTE, encoding="utf-8")
-    output.heading(f"New note: icdcode predict {run.root} {note} --evidence")
+    output.heading(f"New note: icdcode predict {in_shell(run.root)} {in_shell(note)} --evidence")
     notes, checkpoint = find_notes([str(note)]), run.checkpoint("metric")
     if output.json:  # standard output is reserved for one object
         predict_to_file(checkpoint, notes, run.root / "new_note.jsonl", evidence=True)
@@ -260,12 +261,13 @@ def _summary(run: RunDir, note: Path, to_review: Path) -> str:
     serve = "serve opens a page to review notes in"
     if find_spec("uvicorn") is None:
         serve += ", and needs pip install 'icdcode[serve]'"
+    folder = in_shell(run.root)
     commands = [
         *_activation(),
-        f"icdcode predict {run.root} {note} --evidence",
-        f"icdcode behavior {run.root} --failures",
-        f"icdcode evaluate {run.root} --html",
-        f"icdcode serve {run.root} --notes {to_review}",
+        f"icdcode predict {folder} {in_shell(note)} --evidence",
+        f"icdcode behavior {folder} --failures",
+        f"icdcode evaluate {folder} --html",
+        f"icdcode serve {folder} --notes {in_shell(to_review)}",
         "icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10",
     ]
     return f"""
@@ -290,4 +292,4 @@ def _activation() -> list[str]:
         return []
     if script.is_relative_to(Path.cwd()):
         script = script.relative_to(Path.cwd())
-    return [f"source {shlex.quote(str(script))}"]
+    return [f"source {in_shell(script)}"]

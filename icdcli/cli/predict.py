@@ -24,7 +24,7 @@ from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.cli.ray_options import Engine, kept_from_ray, require_use_of_ray
 from icdcli.config.fields import refuse_url
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
 
@@ -358,7 +358,7 @@ def _write(
     output.say(model_words(written.checkpoint, written.labels, written.threshold))
     output.say(f"Written: {written.output}, {written.notes:,} notes")
     if call.shard is not None:
-        output.say(f"When all {call.shard.total} shards are written: icdcode join {file}")
+        output.say(f"When all {call.shard.total} shards are written: icdcode join {in_shell(file)}")
     output.result(written.to_json())
 
 

@@ -9,6 +9,7 @@ import typer
 
 from icdcli.cli.common import AcceptLeaks, AcceptUnknownCodes, Json, Overrides
 from icdcli.cli.completion import complete_config
+from icdcli.errors import in_shell
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def prepare_data(
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
     if not corpus.created and not fresh and corpus.reads_large_files:
         output.say("Large tables are recognized by size and times; --fresh reads them again.")
+    chosen = config or ("laptop.yaml" if corpus.card["dataset"] == "table" else "CONFIG")
+    words = (in_shell(word) for word in (chosen, f"data_path={folder}", *given))
+    output.say(f"Next: icdcode train {' '.join(words)}")
     output.result(
         {
             "folder": corpus.folder,

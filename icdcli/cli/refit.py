@@ -15,6 +15,7 @@ from icdcli.cli.runs import (
     time_limit,
     training_view,
 )
+from icdcli.errors import in_shell
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -111,4 +112,4 @@ def _show(found: "Refit", output: Output) -> None:
         if warning:
             output.warn(warning)
     run = found.result.run
-    output.say(f"Weights: {run.root / 'weights'}\nNext: icdcode predict {run.root} NOTES")
+    output.say(f"Weights: {run.root / 'weights'}\nNext: icdcode predict {in_shell(run.root)} NOTES")

@@ -11,7 +11,7 @@ from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import AcceptOthers, Device, DoubleShare, Json, Load, SuggestedTop
 from icdcli.cli.completion import complete_run
 from icdcli.config.fields import refuse_url
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.report.console import Output
 from icdcli.report.formatting import counted
 
@@ -113,7 +113,8 @@ def import_(
             made = _suggest(opened, run, load, (top, min_score), accept_others, device, output)
             result |= {"suggestions": made.done, "notes": made.total}
             output.say(f"Suggested: codes for {made.done:,} of {counted(made.total, 'note')}")
-    output.say(f"To review: icdcode serve {run or 'RUN_DIR'} --store {store}")
+    of_run = "RUN_DIR" if run is None else in_shell(run)
+    output.say(f"To review: icdcode serve {of_run} --store {in_shell(store)}")
     output.result(result)
 
 
@@ -186,7 +187,7 @@ def export(
         output.say(f"Left out: {counted(done.purged, 'note')} whose text is purged")
     if done.notes and done.output.suffix in (".parquet", ".jsonl", ".csv"):
         output.say(
-            f"To train: icdcode prepare-data {done.output} code_system=icd10 "
+            f"To train: icdcode prepare-data {in_shell(done.output)} code_system=icd10 "
             "evidence_column=evidence"
         )
     output.result(vars(done))

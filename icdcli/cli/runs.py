@@ -8,7 +8,7 @@ import typer
 
 from icdcli.cli.processes import AGAIN, ending_at_once
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def conclude(
 
     run = result.run
     if config.model.is_baseline and not result.finished:
-        output.say(f"Stopped before anything was saved. Start over: icdcode train {run.args}")
+        output.say(
+            f"Stopped before anything was saved. Start over: icdcode train {in_shell(run.args)}"
+        )
     else:
         output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
         if result.finished and result.metrics is None:
@@ -165,9 +167,10 @@ def conclude(
             key = "steps" if result.step >= longer["steps"] else "patience"
             output.say(
                 "This run was already finished. To continue it: "
-                f"icdcode resume {run.root} {key}={2 * longer[key]}"
+                f"icdcode resume {in_shell(run.root)} {key}={2 * longer[key]}"
             )
-        output.say(f"Next: icdcode {'evaluate' if result.finished else 'resume'} {run.root}")
+        following = "evaluate" if result.finished else "resume"
+        output.say(f"Next: icdcode {following} {in_shell(run.root)}")
         output.result(result.to_json())
     if result.signal is not None:
         # A launcher ends the others when one exits; the main process may still be printing.

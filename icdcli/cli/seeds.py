@@ -7,7 +7,7 @@ from icdcli.cli.common import import_visibly
 from icdcli.cli.processes import AGAIN
 from icdcli.cli.runs import stopping
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -67,7 +67,7 @@ def train_all_seeds(
                 stopped.exit_code = AGAIN
             raise
     if made is None:
-        output.say(f"This run was already finished. Next: icdcode evaluate {run.root}")
+        output.say(f"This run was already finished. Next: icdcode evaluate {in_shell(run.root)}")
         output.result({"run": run.root, "finished": True})
         return
     output.show(ensemble_view(made))

@@ -35,7 +35,7 @@ from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.corpus.views import view_of_corpus
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
@@ -97,7 +97,7 @@ def require_final(run: RunDir, config: Config) -> None:
     if not is_out_of_patience(find_checkpoint(run, "last"), config.train.patience):
         raise ConfigError(
             f"{run.root}: isn't finished (step {manifest['step']:,} of "
-            f"{config.train.last_step:,}). Run `icdcode resume {run.root}` first."
+            f"{config.train.last_step:,}). Run `icdcode resume {in_shell(run.root)}` first."
         )
 
 

@@ -29,7 +29,7 @@ from icdcli.config.schema import Config
 from icdcli.distributed.signals import STOP_SIGNALS
 from icdcli.ensembles.members import warn_of_principal
 from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
-from icdcli.errors import DataError, IcdcodeError
+from icdcli.errors import DataError, IcdcodeError, in_shell
 from icdcli.io.files import write_json, writing
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, checkpoint_folder, require_project, train_alone
@@ -232,7 +232,8 @@ def _train_one(
 def _remedy(run: RunDir, seed: int) -> str:
     log = member_run(run, seed).root.with_suffix(".log")
     see = f" See {log}." if log.is_file() else ""
-    return f"the training of seed {seed} stopped.{see} Continue with: icdcode resume {run.root}"
+    resume = f"icdcode resume {in_shell(run.root)}"
+    return f"the training of seed {seed} stopped.{see} Continue with: {resume}"
 
 
 def _run_process(words: Sequence[str], log: Path | None, running: _Running) -> int:

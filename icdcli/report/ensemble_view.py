@@ -6,6 +6,7 @@ from rich.text import Text
 
 from icdcli.ensembles.fitting import METRICS
 from icdcli.ensembles.run import ALIKE, MadeEnsemble
+from icdcli.errors import in_shell
 from icdcli.report.formatting import plain
 
 _ALL = "all together"
@@ -30,7 +31,7 @@ def ensemble_view(made: MadeEnsemble) -> RenderableType:
         plain(f"the errors of {one} and {other} have a correlation of {value:.2f}")
         for (one, other), value in made.correlations.items()
     ]
-    return Group(*lines, Text(), plain(f"Next: icdcode evaluate {made.run}"))
+    return Group(*lines, Text(), plain(f"Next: icdcode evaluate {in_shell(made.run)}"))
 
 
 def likeness_warning(made: MadeEnsemble) -> str | None:

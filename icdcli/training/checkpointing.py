@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from icdcli.errors import DataError, ResumeError
+from icdcli.errors import DataError, ResumeError, in_shell
 from icdcli.evaluation.reference.summary import REFERENCE
 from icdcli.io.files import flush, make_private, private_folder, write_json, writing
 from icdcli.io.manifest import verify, write_manifest
@@ -150,7 +150,7 @@ def write_checkpoint(
     ) as error:  # a full disk has several names
         raise DataError(
             f"{weights}: the checkpoint of step {step} can't be written ({error}). Earlier "
-            f"checkpoints are intact. Free space, then run `icdcode resume {run.root}`"
+            f"checkpoints are intact. Free space, then run `icdcode resume {in_shell(run.root)}`"
         ) from error
     finally:
         shutil.rmtree(side, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.signals import StopSignals
-from icdcli.errors import ConfigError, ResumeError
+from icdcli.errors import ConfigError, ResumeError, in_shell
 from icdcli.evaluation.reference.summary import ReferenceSummary, summarize_training
 from icdcli.evaluation.reference.texts import TextReference
 from icdcli.io.files import flush, writing
@@ -144,10 +144,11 @@ def advice_after_divergence(run: RunDir, lr0: float) -> str:
     try:
         last = find_checkpoint(run, "last")
     except ResumeError:
-        return f"There is no checkpoint yet; start over with `icdcode train {run.args} lr0=…`"
+        again = f"icdcode train {in_shell(run.args)} lr0=…"
+        return f"There is no checkpoint yet; start over with `{again}`"
     return (
         f"The last good checkpoint is {last}; resume from it with "
-        f"`icdcode resume {run.root} lr0={lr0 / 2:g}`"
+        f"`icdcode resume {in_shell(run.root)} lr0={lr0 / 2:g}`"
     )
 
 

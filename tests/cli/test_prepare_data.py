@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,22 @@ def test_unknown_codes_are_accepted_with_a_flag(accepted, table):
     table.write_text(table.read_text().replace("E11.9", "E14.9").replace("E14.9", "E11.9", 20))
     says = ["has 1 of 2 codes (50 %)", "E14.9"]
     accepted("--accept-unknown-codes", says=says, warns="It is used, since you accept it")
+
+
+def test_the_next_command_can_be_pasted(icdcode, table):
+    folder = table.parent / "내 notes"
+    folder.mkdir()
+    notes = table.rename(folder / "notes.csv")
+    keys = ("code_system=icd10", "subject_column=subject_id")
+    said = icdcode("prepare-data", notes, *keys, "codes_column=codes*").out
+    (line,) = (line for line in said.splitlines() if line.startswith("Next: "))
+    command = ["icdcode", "train", "laptop.yaml", f"data_path={notes}", *keys]
+    assert shlex.split(line.removeprefix("Next: ")) == [*command, "codes_column=codes*"]
+    assert f"'data_path={notes}'" in line
+    config = table.parent / "mine.yaml"
+    config.write_text("code_system: icd10\n")
+    said = icdcode("prepare-data", notes, keys[1], "--config", config).out
+    assert f"Next: icdcode train {config} 'data_path={notes}' {keys[1]}\n" in said
 
 
 def test_a_corrected_table_is_read_again(icdcode, table, monkeypatch):

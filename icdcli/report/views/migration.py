@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icdcli.data.corpus.migrated import MIGRATION
+from icdcli.errors import in_shell
 from icdcli.migration.label_plan import RetiredLabel
 from icdcli.migration.run import Migration
 from icdcli.report.formatting import counted, one_line, plain
@@ -35,7 +36,7 @@ def migration_view(made: Migration) -> RenderableType:
     if len(retired) > _SHOWN:
         file = made.run / MIGRATION
         lines.append(plain(f"  … and {len(retired) - _SHOWN:,} more: {file}"))
-    return Group(*lines, Text(), plain(f"Next: icdcode predict {made.run} NOTES"))
+    return Group(*lines, Text(), plain(f"Next: icdcode predict {in_shell(made.run)} NOTES"))
 
 
 def _became(retired: RetiredLabel) -> str:

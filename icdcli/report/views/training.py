@@ -11,6 +11,7 @@ from dataclasses import replace
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.filesize import decimal
 
+from icdcli.errors import in_shell
 from icdcli.io.progress import Progress
 from icdcli.report.console import Output
 from icdcli.report.formatting import duration, number, plain
@@ -126,7 +127,7 @@ class TrainingView:
             name for name in log.common if steps is not None or name not in ("train_loss", "lr")
         )
         self._columns = (*self._common, *log.metrics)
-        self._more = f" (with titles: icdcode show-predictions {event.run})"
+        self._more = f" (with titles: icdcode show-predictions {in_shell(event.run)})"
         self._output.say(summary_text(event.summary))
         if event.summary.resumed is None:
             wanted = event.run.with_name(event.config.run.name)

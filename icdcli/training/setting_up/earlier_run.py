@@ -8,7 +8,7 @@ from typing import Any
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, RUN_CONFIG
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError, ResumeError
+from icdcli.errors import ConfigError, ResumeError, in_shell
 from icdcli.icd.codes import system_name
 from icdcli.io.files import writing
 from icdcli.lost_links import steps_in
@@ -98,7 +98,8 @@ def _require_same_config(run: RunDir, config: Config) -> None:
             "\n  ".join(
                 [
                     f"{run.root}: exists with other values of these keys. Change them back, set "
-                    f"another `name`, or change the run: icdcode resume {run.root} key=value …",
+                    f"another `name`, or change the run: icdcode resume "
+                    f"{in_shell(run.root)} key=value …",
                     *differing,
                 ]
             )
