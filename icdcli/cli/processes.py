@@ -46,7 +46,11 @@ def in_all_processes(
     from icdcli.distributed import watchdog
     from icdcli.distributed.devices import find_device
     from icdcli.distributed.launcher import free_port, launch, must_launch
-    from icdcli.distributed.process_group import leave_process_group, one_of_several
+    from icdcli.distributed.process_group import (
+        leave_process_group,
+        one_of_several,
+        other_is_lost,
+    )
     from icdcli.distributed.signals import STOP_SIGNALS
 
     if must_launch(device):
@@ -60,19 +64,40 @@ def in_all_processes(
     if quiet:  # until the process ends
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     output = Output(json, errors_only=quiet, events=events)
-    watchdog.on_lost = lambda text: _print_last_error(output, text)
+    failed = _event_of_failure(output)
+
+    def report_lost(text: str, reported: bool) -> None:
+        failed(text, 1)
+        if not reported:
+            _print_last_error(output, text)
+
+    watchdog.on_lost = report_lost
     try:
         with memory_errors_explained(), _system_errors_explained():
             work(output)
     except (Exception, KeyboardInterrupt) as error:
-        if not isinstance(error, typer.Exit):
-            known = isinstance(error, IcdcodeError)
-            what = str(error) if known else type(error).__name__  # others may have text of notes
-            output.event("failed", {"message": what, "exit_code": getattr(error, "exit_code", 1)})
+        if isinstance(error, IcdcodeError):
+            failed(str(error), error.exit_code)
+        elif not isinstance(error, typer.Exit) and not other_is_lost(wait=1):
+            failed(type(error).__name__, 1)  # its message may have text of notes
         if one_of_several():
             _leave_others(error, output)
         raise
     leave_process_group()
+
+
+def _event_of_failure(output: Output) -> Callable[[str, int], None]:
+    """Return a function that writes the event of a failure, with its exit code, the first time.
+
+    If another process is lost, a thread reports it, while this one may fail because of it.
+    """
+    first = threading.Lock()
+
+    def write(message: str, exit_code: int) -> None:
+        if first.acquire(blocking=False):
+            output.event("failed", {"message": message, "exit_code": exit_code})
+
+    return write
 
 
 def _leave_others(error: BaseException, output: Output) -> None:

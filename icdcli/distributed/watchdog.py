@@ -25,8 +25,15 @@ _TIME_TO_LEAVE = 2.0  # for the launcher to see which process was first, and to 
 _TOKEN_BYTES = 16
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-on_lost: Callable[[str], None] = logging.getLogger(__name__).error
-"""Reports that a process died without a message; the command line sets its own way to print."""
+
+def _log_lost(text: str, reported: bool) -> None:
+    if not reported:
+        logging.getLogger(__name__).error(text)
+
+
+on_lost: Callable[[str, bool], None] = _log_lost
+"""Reports that a process died, and whether it has reported why itself; the command line sets its
+own way to do so."""
 
 
 class Watchdog:
@@ -103,16 +110,21 @@ class Watchdog:
                     os._exit(1)  # the launcher was killed, and nothing else would end this process
 
     def _leave(self, rank: int, silently: bool) -> None:
+        which = f"process {rank} of {self.size} (counted from 0)"
+        # The main process reports it, or rank 1 if the main process is the one that died.
+        reports = self.rank == (rank == 0)
+        if reports and not silently:
+            on_lost(
+                f"{which} has died, so the others end as well. If it printed no error, it was "
+                "killed: most often by the system, because memory ran out. Everything saved before "
+                "is complete and can be resumed",
+                False,
+            )
         self.lost.set()
         self._send(_FAILS)
-        # The main process prints, or rank 1 if the main process is the one that died.
-        if not silently and self.rank == (rank == 0):
-            on_lost(
-                f"process {rank} of {self.size} (counted from 0) has died, so the others end as "
-                "well. If it printed no error, it was killed: most often by the system, because "
-                "memory ran out. Everything saved before is complete and can be resumed"
-            )
         time.sleep(_TIME_TO_LEAVE)
+        if reports and silently:  # if this process has the same error, it reports it first
+            on_lost(f"{which} failed, and its error is on standard error", True)
         os._exit(1)
 
 

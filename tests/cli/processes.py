@@ -2,9 +2,9 @@
 
 A program of its own: it imports everything once and forks the processes as ``srun`` starts them,
 without a launcher that would end the others. Usage: ``python processes.py CONFIG PROJECT CASES``.
-CASES is JSON: a list of [processes, rank, place, way], see `PLACES` and `end`. Prints JSON: for
-each case the exit codes of the processes, their standard error, and the number of batches of
-validations and steps that were computed after the moment.
+CASES is JSON: a list of [processes, rank, place, way, *words], see `PLACES` and `end`; the command
+gets the words. Prints JSON: for each case the exit codes of the processes, their standard error,
+and the number of batches of validations and steps that were computed after the moment.
 """
 
 import json
@@ -99,7 +99,7 @@ def start(number, environment, words, case, log, passed, counted):
         count(micro_batches, "micro_batch_losses", passed, counted["steps"])
         count(scoring, "document_losses", passed, counted["batches"])
         if number == case[1]:
-            at_the_moment(*case[2:], passed)
+            at_the_moment(*case[2:4], passed)
         sys.argv = ["icdcode", *words]
         try:
             main()
@@ -118,7 +118,7 @@ def run(config, project, name, case):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
     }
-    words = ["train", str(config), f"project={project}", f"name={name}"]
+    words = ["train", str(config), f"project={project}", f"name={name}", *case[4:]]
     passed = multiprocessing.Value("i", 0)
     counted = {what: multiprocessing.Value("i", 0) for what in ("steps", "batches")}
     logs = [project.parent / f"{project.name}-{name}-{number}.log" for number in range(case[0])]

@@ -108,6 +108,30 @@ def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps
     assert "interrupted by SIGTERM (step 6)" in validation["stderr"][0]
 
 
+@pytest.mark.slow
+def test_one_process_writes_the_events_and_all_ask_to_be_started_again(play):
+    more = ("--resume-if-exists", "--events=json")
+    ways = ("SIGTERM", "killed", "error")
+    stopped, killed, failed = play(*((2, 1, "step", way, *more) for way in ways))
+    assert stopped["codes"] == [75, 75], stopped
+    assert [one["event"] for one in events_of(stopped)][-3:] == ["interrupted", "saved", "result"]
+    assert killed["codes"] == [1, -9] and failed["codes"] == [1, 3], (killed, failed)
+    for found, says in ((killed, GONE), (failed, "process 1 of 2 (counted from 0) failed")):
+        ends = [one for one in events_of(found) if one["event"] in ("failed", "result")]
+        assert [one["event"] for one in ends] == ["failed"], found
+        assert says in ends[0]["message"] and ends[0]["exit_code"] == 1, found
+
+
+def events_of(found):
+    """Return the events that the main process has written, after those of the others: none."""
+    of_main, *of_others = [
+        [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
+        for text in found["stderr"]
+    ]
+    assert not any(of_others)
+    return of_main
+
+
 @pytest.fixture
 def launched(config, tmp_path):
     """Start two processes as torchrun or ``device: [0,1]`` does, one of which ends at a moment."""
