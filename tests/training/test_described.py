@@ -354,6 +354,19 @@ def test_folds_share_what_was_computed_for_the_corpus(described, tmp_path, monke
         assert shared.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
 
 
+def test_the_backbone_reads_each_split_of_a_view_once(described, monkeypatch):
+    fill, made = state_cache._fill, []
+
+    def counted(folders, split, *others):
+        made.append((split, sorted(folders)))
+        fill(folders, split, *others)
+
+    monkeypatch.setattr(state_cache, "_fill", counted)
+    new_training(described(train_on="train+validation", held_out_fold="2/3"), ALONE)
+    both = ["similarities", "states"]
+    assert sorted(made) == [("train", both), ("validation", both)]
+
+
 @pytest.mark.parametrize("long_notes", ["first", "windows"])
 def test_a_view_reads_the_states_and_similarities_of_its_own_documents(described, long_notes):
     changes = {"long_notes": long_notes, "max_len": 12, "state_pooling": 1}

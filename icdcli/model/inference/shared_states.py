@@ -75,22 +75,22 @@ def _of_view(
     for source, here in view.places[split].items():
         own = _encoded(view, source, documents)
         places.append(_window_places(own, here))
+        alone = replace(wanted, states=False)
+        prior = None if wanted.prior is None else corpus_prior
+        if prior is None and _missing(view.folder, source, own, network, alone):
+            prior = wanted.prior
+        # Both in one call, so that the backbone reads the documents only once.
+        of_corpus = replace(wanted, prior=prior)
+        found = precompute(view.folder, source, own, network, of_corpus, on_progress)
+        _keep_hashes(view.folder, source, own, network, of_corpus)
         if wanted.states:
-            alone = replace(wanted, prior=None)
-            found = precompute(view.folder, source, own, network, alone, on_progress)
             assert isinstance(found.hidden_states, HiddenStates)
             states.append(found.hidden_states)
         if wanted.prior is not None:
-            alone = replace(wanted, states=False)
-            if corpus_prior is not None:
-                alone_of_corpus = replace(alone, prior=corpus_prior)
-                precompute(view.folder, source, own, network, alone_of_corpus, on_progress)
-                _keep_hashes(view.folder, source, own, network, alone_of_corpus)
-            shared = _shared(view.folder, source, own, network, alone)
-            if shared is None:
+            if _missing(view.folder, source, own, network, alone):  # the corpus has other codes
                 precompute(view.folder, source, own, network, alone, on_progress)
                 _keep_hashes(view.folder, source, own, network, alone)
-                shared = _shared(view.folder, source, own, network, alone)
+            shared = _shared(view.folder, source, own, network, alone)
             assert shared is not None
             cosines.append(shared[0])
             columns.append(shared[1])
@@ -143,12 +143,26 @@ def _keep_hashes(
     wanted: Wanted,
 ) -> None:
     """Write the hashes of the descriptions beside their similarities, if they aren't there yet."""
-    assert wanted.prior is not None
+    if wanted.prior is None:
+        return
     folder = corpus / computed_folder("similarities", source, documents, network, wanted)
     path = folder / _hashes_file(documents, network, wanted)
     if not path.exists():
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, _hashes(wanted.prior))
+
+
+def _missing(
+    corpus: Path,
+    source: str,
+    documents: EncodedDocuments,
+    network: CodingNetwork,
+    wanted: Wanted,
+) -> bool:
+    """Return whether similarities are wanted that no file of the corpus has."""
+    if wanted.prior is None:
+        return False
+    return _shared(corpus, source, documents, network, wanted) is None
 
 
 def _shared(
