@@ -6,12 +6,15 @@ at a time, in the order of their ids, so that the same rows give the same files.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from icdcli.data.formats.database import NOTE_COLUMNS, NOTES_AT_ONCE
 from icdcli.data.notes.database_notes import OMOP_COLUMNS
@@ -24,10 +27,9 @@ from icdcli.data.sources.omop import (
 from icdcli.errors import DataError
 from icdcli.io.progress import Progress
 from icdcli.io.tables.database import Database, connected
-from icdcli.io.tables.row_writer import ParquetRowWriter
 
 _ROWS_AT_ONCE = 4096  # of tables other than NOTE
-_GROUP_CHARACTERS = 16 << 20
+_GROUP_BYTES = 16 << 20  # of a row group, which readers have in memory as a whole
 
 
 @dataclass(frozen=True)
@@ -125,19 +127,45 @@ def _copy(
 ) -> int:
     """Copy a table, and return the number of rows; without any, there is no file."""
     schema = pa.schema([(name, pa.string()) for name in columns])
-    found = database.rows(
+    chunks = database.chunks(
         table.name, columns, table.needed[0], table.rows_at_once, among=table.among
     )
-    count = 0
-    with ParquetRowWriter(path, schema, _GROUP_CHARACTERS) as writer:
-        for count, row in enumerate(found, start=1):
-            if any(isinstance(value, bytes | bytearray | memoryview) for value in row):
-                where = f"{database.name}, table {table.name}, row {count}"
-                raise DataError(f"{where}: has bytes, not a text. Store texts as texts.")
-            writer.add([list(map(_text, row))])
-            if on_progress and count % _ROWS_AT_ONCE == 0:
+    count, size = 0, 0
+    group: list[pa.RecordBatch] = []
+    with ExitStack() as stack:
+        file: pq.ParquetWriter | None = None
+        for chunk in chunks:
+            where = f"{database.name}, table {table.name}, rows {count + 1} to {count + len(chunk)}"
+            made = [_strings(values, where) for values in zip(*chunk, strict=True)]
+            group.append(pa.record_batch(made, schema=schema))
+            count += len(chunk)
+            size += group[-1].nbytes
+            file = file or stack.enter_context(
+                pq.ParquetWriter(path, schema, write_page_checksum=True)
+            )
+            if size >= _GROUP_BYTES:
+                file.write_table(pa.Table.from_batches(group))
+                group, size = [], 0
+            if on_progress:
                 on_progress(f"copying {table.name}", count, 0, "rows")
+        if file is not None and group:
+            file.write_table(pa.Table.from_batches(group))
     return count
+
+
+def _strings(values: Sequence[Any], where: str) -> pa.StringArray:
+    """Return the values of a column as strings.
+
+    Raises:
+        DataError: If one is binary.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds & {bytes, bytearray, memoryview}:
+        raise DataError(f"{where}: a value is bytes, not a text. Store texts as texts.")
+    if kinds == {int}:
+        with suppress(OverflowError):  # beyond 64 bits
+            return pc.cast(pa.array(values, pa.int64()), pa.string())
+    return pa.array(values if kinds <= {str} else list(map(_text, values)), pa.string())
 
 
 def _text(value: Any) -> str | None:
@@ -147,4 +175,4 @@ def _text(value: Any) -> str | None:
             return None
         if math.isfinite(value) and value == int(value):  # as NUMERIC and pandas have ids
             return str(int(value))
-    return value if value is None or isinstance(value, str) else str(value)
+    return None if value is None else str(value)

@@ -31,7 +31,8 @@ def note_rows(url: str, more: Sequence[str] = ()) -> Iterator[Sequence[Any]]:
     wanted = [*NOTE_COLUMNS, *more]
     with connected(url) as database:
         database.require(_TABLE, wanted)
-        yield from database.rows(_TABLE, wanted, "note_id", NOTES_AT_ONCE)
+        for chunk in database.chunks(_TABLE, wanted, "note_id", NOTES_AT_ONCE):
+            yield from chunk
 
 
 def notes_state(url: str) -> list[str]:

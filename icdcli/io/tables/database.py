@@ -76,21 +76,21 @@ class Database:
             )
         return there
 
-    def rows(
+    def chunks(
         self,
         table: str,
         columns: Sequence[str],
         order: str,
         rows_at_once: int,
         among: Mapping[str, Sequence[str]] | None = None,
-    ) -> Iterator[Sequence[Any]]:
-        """Yield the rows of a table as values of some columns.
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield some rows of a table at a time, each row as values of some columns.
 
         Args:
             table: The table.
             columns: The columns.
             order: The column to order them by.
-            rows_at_once: How many are fetched at a time.
+            rows_at_once: How many are fetched and yielded at a time.
             among: Column to the values of the rows to read; None: all rows.
         """
         from sqlalchemy import column, select
@@ -101,8 +101,7 @@ class Database:
         for name, values in (among or {}).items():
             query = query.where(column(name).in_(values))
         streamed = self.connection.execution_options(yield_per=rows_at_once)
-        for row in streamed.execute(query):
-            yield tuple(row)
+        yield from streamed.execute(query).partitions()
 
 
 @contextmanager

@@ -18,13 +18,10 @@ class ParquetRowWriter:
     Args:
         path: The file.
         schema: Its columns.
-        group_characters: The characters of strings that fill a row group, if they may be long;
-            None: only its rows are counted.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, group_characters: int | None = None) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
-        self._group_characters, self._characters = group_characters, 0
         self._columns: list[list[Any]] = [[] for _ in schema]
         self._file: pq.ParquetWriter | None = None
 
@@ -51,11 +48,7 @@ class ParquetRowWriter:
         for row in rows:
             for column, value in zip(self._columns, row, strict=True):
                 column.append(value)
-            if self._group_characters is not None:
-                self._characters += sum(len(value) for value in row if isinstance(value, str))
-        if len(self._columns[0]) >= _GROUP_ROWS or (
-            self._group_characters is not None and self._characters >= self._group_characters
-        ):
+        if len(self._columns[0]) >= _GROUP_ROWS:
             self._write()
 
     def _write(self) -> None:
@@ -71,4 +64,4 @@ class ParquetRowWriter:
             for column, kind in zip(self._columns, self._schema.types, strict=True)
         ]
         self._file.write_table(pa.table(arrays, schema=self._schema))
-        self._columns, self._characters = [[] for _ in self._schema], 0
+        self._columns = [[] for _ in self._schema]

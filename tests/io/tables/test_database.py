@@ -37,7 +37,7 @@ def test_all_rows_of_a_connection_are_of_one_moment(tmp_path):
         assert database.require("note", ["id"]) == {"id"}
         with writer:
             writer.execute("INSERT INTO note VALUES (2)")
-        assert list(database.rows("note", ["id"], "id", 10)) == [(1,)]
+        assert list(database.chunks("note", ["id"], "id", 10)) == [[(1,)]]
     writer.close()
     with connected(f"sqlite:///{path}") as database:
-        assert list(database.rows("note", ["id"], "id", 10)) == [(1,), (2,)]
+        assert list(database.chunks("note", ["id"], "id", 1)) == [[(1,)], [(2,)]]
