@@ -124,6 +124,21 @@ def test_korean_pages_are_korean_all_over(site: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "breaks"), [("ko/guide.html", "keep-all"), ("own-notes.html", "normal")]
+)
+def test_korean_lines_break_between_words(
+    site: Path, chromium: "Browser", name: str, breaks: str
+) -> None:
+    page = chromium.new_page(viewport={"width": 375, "height": 800})
+    page.goto((site / name).as_uri())
+    style = "one => getComputedStyle(one).wordBreak"
+    assert page.locator(".md-content p").first.evaluate(style) == breaks
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.close()
+
+
+@pytest.mark.slow
 def test_copy_buttons_copy_commands_alone(site: Path, chromium: "Browser") -> None:
     context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
     serve = functools.partial(QuietHandler, directory=str(site))
