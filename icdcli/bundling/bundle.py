@@ -31,6 +31,7 @@ from icdcli.bundling.wheels import (
     needed_distributions,
     repack_wheel,
     require_known_extras,
+    require_pip,
 )
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.editions.catalog import editions
@@ -152,6 +153,8 @@ def make_bundle(
         "wheels": OWN_WHEEL if own_wheel_only else ALL_WHEELS,
     }
     require_known_extras(extras)
+    if target is not None and not own_wheel_only:
+        require_pip()
     needed = [] if own_wheel_only else needed_distributions(extras)  # before gigabytes are copied
     with new_folder(output) as partial:
         (partial / WHEELS).mkdir()

@@ -88,6 +88,19 @@ def require_known_extras(extras: Sequence[str]) -> None:
             )
 
 
+def require_pip() -> None:
+    """Check that this environment has pip, which those that uv and pipx make may lack.
+
+    Raises:
+        ConfigError: It doesn't.
+    """
+    if find_spec("pip") is None:
+        raise ConfigError(
+            f"--platform: pip downloads the wheels, but {sys.prefix} has no pip. Install it there: "
+            f"{sys.executable} -m ensurepip"
+        )
+
+
 def compatible_platforms(platform: str) -> list[str]:
     """Return the platforms whose wheels work on a platform, as pip names them, the newest first.
 

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import numpy
 import pytest
 
+from icdcli.bundling import wheels
 from icdcli.bundling.install import sha256_of_file
 
 # No socket at all, as `test_offline.py` does it: Python imports it when it starts.
@@ -125,6 +126,14 @@ def test_the_check_finds_another_model(icdcode, refused, made, tmp_path):
     refused(3, "bundle", "--check", bundle, says=f"gives {code} the score")
     (bundle / "wheels").rename(bundle / "other")
     refused(3, "bundle", "--check", bundle, says=".whl: is missing. Copy the bundle again.")
+
+
+def test_wheels_of_another_platform_need_pip(refused, tmp_path, monkeypatch):
+    found = wheels.find_spec
+    monkeypatch.setattr(wheels, "find_spec", lambda name: None if name == "pip" else found(name))
+    words = ("--platform", "manylinux_2_28_aarch64", "--python", "3.12")
+    refused(2, "bundle", "run", tmp_path / "out", *words, says="has no pip. Install it there:")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_arguments_are_refused(refused, tmp_path):
