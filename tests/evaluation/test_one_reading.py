@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ test_notes.__test__ = False
 
 
 def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
-    model = open_run(trained("label attention", "first")).model
+    model = open_run(trained("label attention", "windows")).model
     read, seen = CodingNetwork.hidden_states, []
     monkeypatch.setattr(
         CodingNetwork, "hidden_states", lambda *args: seen.append(args) or read(*args)
@@ -109,7 +110,7 @@ def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
     np.testing.assert_allclose(model.scores(texts), scores_NL, atol=1e-6)
 
 
-@pytest.mark.parametrize("reading", ["first", "windows"])
+@pytest.mark.parametrize("reading", [pytest.param("first", marks=pytest.mark.slow), "windows"])
 def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, reading):
     opened = open_run(trained("label attention", reading))
     model, corpus = opened.model, opened.corpus
@@ -145,17 +146,21 @@ def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, 
     assert len(seen) == 1 + len(peaks)  # once more, with gradients, each window that counts
 
 
-@pytest.mark.parametrize("reading", ["first", "windows"])
+KINDS = (
+    *("decoder", "label attention", "bfloat16", "trained encoder", "chunked encoder"),
+    *("cleaned", "tfidf"),
+)
+QUICK = {
+    *(("decoder", "first"), ("decoder", "windows"), ("label attention", "windows")),
+    *(("tfidf", "first"), ("tfidf", "windows")),
+}
+
+
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "reading"),
     [
-        "decoder",
-        "label attention",
-        "tfidf",
-        *(
-            pytest.param(kind, marks=pytest.mark.slow)
-            for kind in ("bfloat16", "trained encoder", "chunked encoder", "cleaned")
-        ),
+        pytest.param(*one, marks=[pytest.mark.slow] * (one not in QUICK))
+        for one in product(KINDS, ("first", "windows"))
     ],
 )
 def test_evaluation_and_prediction_give_the_same_codes(

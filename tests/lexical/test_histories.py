@@ -60,7 +60,7 @@ def notes():
     return texts, targets
 
 
-@pytest.fixture(scope="module", params=["facts", "learned"])
+@pytest.fixture(scope="module", params=["facts", pytest.param("learned", marks=pytest.mark.slow)])
 def fitted(request, notes):
     reading = NoteReading(Views.of(request.param, "en"))
     return LexicalModel.fit(*notes, TITLES, reading=reading, histories=HISTORIES)

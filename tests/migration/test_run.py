@@ -106,7 +106,7 @@ def same_scores(before, after, texts=TEXTS):
     [
         *((kind, False) for kind in KINDS),
         pytest.param("label attention", True, marks=pytest.mark.slow),
-        ("linear head", True),
+        pytest.param("linear head", True, marks=pytest.mark.slow),
     ],
 )
 def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, kind, lexical):
@@ -173,7 +173,9 @@ def test_what_became_of_retired_codes_is_listed(trained):
     assert made.to_json()["retired"] == [one._asdict() for one in made.plan.retired]
 
 
-@pytest.mark.parametrize("kind", ["label attention", "linear head", "TF-IDF"])
+@pytest.mark.parametrize(
+    "kind", ["label attention", pytest.param("linear head", marks=pytest.mark.slow), "TF-IDF"]
+)
 def test_all_codes_of_the_edition_enter_a_described_label_space(trained, kind):
     run = trained(kind, label_space="described", lexical=kind != "TF-IDF")
     made = migrate_run(run, NEWER)
@@ -186,7 +188,9 @@ def test_all_codes_of_the_edition_enter_a_described_label_space(trained, kind):
         assert scores_NL[:, model.labels.index[NEW]].argmax() == len(TEXTS)
 
 
-@pytest.mark.parametrize("kind", ["label attention", "linear head"])
+@pytest.mark.parametrize(
+    "kind", ["label attention", pytest.param("linear head", marks=pytest.mark.slow)]
+)
 def test_training_goes_on_from_a_migrated_run(trained, kind, notes, tmp_path):
     run = trained(kind, lexical=kind == "label attention", steps=13)
     made = migrate_run(run, NEWER)

@@ -106,6 +106,7 @@ def test_a_finished_simulation_is_read_and_more_can_be_played(
     assert longer.rounds[UNCERTAINTY][2].notes == 40
 
 
+@pytest.mark.slow
 def test_a_killed_round_is_continued_with_exactly_the_same_result(
     played: tuple[Path, LearningCurve],
     table: Path,

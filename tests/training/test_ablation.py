@@ -49,6 +49,7 @@ def test_what_each_part_is_worth(described):
     assert views.metrics["map"] == pytest.approx(evaluate(fused, targets_NL, names=["map"])["map"])
 
 
+@pytest.mark.slow
 def test_with_the_lexicon_pairs_with_evidence_have_their_own_weights(described, monkeypatch):
     # Few documents, and none is annotated: descriptions stand for annotated evidence.
     monkeypatch.setattr(fusion_fitting, "_PAIRS_PER_WEIGHT", 0)

@@ -119,7 +119,7 @@ def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
         assert np.abs(trained - before).max() > 0.01
 
 
-@pytest.mark.parametrize("lexical", [False, True])
+@pytest.mark.parametrize("lexical", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, tmp_path, lexical):
     options = {"max_len": 200, "chunk_len": 16, "chunk_stride": 8, "positive_threshold": "auto"}
     training, corpus = new_training(described(lexical=lexical, **options), ALONE)

@@ -73,6 +73,7 @@ def test_an_evaluation_and_a_prediction_are_read_in_smaller_passes(config, memor
     assert len([text for text in said if "memory" in text]) == 2  # once per model
 
 
+@pytest.mark.slow
 def test_after_an_error_in_a_validation_the_run_resumes_with_it_and_ends_the_same(config, memory):
     whole = run_training(config(name="whole")).run
     memory(5)

@@ -79,6 +79,7 @@ def baselines(model, corpus):
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_learns_the_same(own):
     complete, _, events = run_it(own(), "complete")
     parts, _, before = run_it(own(), "parts", stop_after=31)

@@ -199,6 +199,7 @@ def test_a_run_that_goes_back_keeps_its_better_checkpoints(config, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_patience_counts_on_the_way_that_a_run_takes(config, monkeypatch):
     validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
     run = run_training(config(steps=39, patience=2)).run
