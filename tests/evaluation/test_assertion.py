@@ -59,7 +59,10 @@ def trained(config_of, notes, model_folders, tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("kind", ["decoder", "label attention", "tfidf"])
+KINDS = [pytest.param("decoder", marks=pytest.mark.slow), "label attention", "tfidf"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_model_of_facts_cannot_see_what_is_denied(trained, notes, kind):
     run = trained(kind, assertion="facts")
     model = load_model(run.root)
@@ -78,7 +81,7 @@ def test_a_model_of_facts_cannot_see_what_is_denied(trained, notes, kind):
     )
 
 
-@pytest.mark.parametrize("kind", ["decoder", "label attention", "tfidf"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_its_evidence_is_affirmed(trained, kind):
     model = load_model(trained(kind, assertion="facts").root)
     text = "No evidence of pneumonia. The patient has nephritis."

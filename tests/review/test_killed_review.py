@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from reviewing import TEXT, ReviewNote, fill
 
 from icdcli.review.notes import import_notes, stored_note
@@ -43,6 +44,10 @@ import_notes(open_store(sys.argv[1]), notes, report)
 print("done", flush=True)
 """
 
+TARGETS = pytest.mark.parametrize(
+    "target", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 def start(program: str, target: str) -> subprocess.Popen:
     return subprocess.Popen(
@@ -61,6 +66,7 @@ def kill(process: subprocess.Popen) -> list[str]:
     return lines
 
 
+@TARGETS
 def test_acknowledged_decisions_survive(target: str) -> None:
     with open_store(target) as store:
         fill(store)
@@ -80,6 +86,7 @@ def test_acknowledged_decisions_survive(target: str) -> None:
     assert events
 
 
+@TARGETS
 def test_an_import_that_is_killed_is_completed_by_the_same_call(target: str) -> None:
     with open_store(target) as store:
         import_notes(store, [ReviewNote("old", TEXT)])

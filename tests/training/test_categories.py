@@ -43,7 +43,8 @@ def trained(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("lexical", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("lexical", [False, True])
 def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, trained, lexical):
     training, corpus, last, folder = trained(described, lexical)
     unseen = unseen_labels(corpus)

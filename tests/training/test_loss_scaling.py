@@ -74,6 +74,7 @@ def test_it_learns_as_in_full_precision(config, float16):
     assert "float16" not in str(summarize(corpus, whole).to_json())
 
 
+@pytest.mark.slow
 def test_adapters_of_a_float16_backbone_are_trained_in_full_precision(config, float16):
     # The notes deny nothing, so that weights for assertion classes would stay as they are.
     training, _ = new_training(config(lora_activate=True, lora_r=4, assertion="mentions"), ALONE)
@@ -145,7 +146,11 @@ def make_infinite(training, steps):
     )
 
 
-@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused, as on GPUs"])
+@pytest.mark.parametrize(
+    "fused",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["plain", "fused, as on GPUs"],
+)
 def test_a_step_with_too_large_gradients_is_skipped(config, float16, fused):
     training, _ = new_training(config(), ALONE)
     groups = [
