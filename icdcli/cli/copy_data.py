@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Json
+from icdcli.errors import in_shell
 from icdcli.report.console import Output
 
 _MOST_FILES = 20
@@ -45,5 +46,5 @@ def copy_data(
     if made.left_out:
         reason = "because they are missing or have no rows to copy"
         output.say(f"Not copied, {reason}: {', '.join(made.left_out)}")
-    output.say(f"Only you can read {folder}. Next: icdcode prepare-data {made.data_path}")
+    output.say(f"Only you can read {folder}. Next: icdcode prepare-data {in_shell(made.data_path)}")
     output.result(made.to_json())

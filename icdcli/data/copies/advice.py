@@ -1,11 +1,10 @@
 """The refusal to read data that aren't on this machine, with the command that copies them."""
 
 import re
-import shlex
 from pathlib import Path, PurePosixPath
 
 from icdcli.config.fields import is_path
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.io.tables.database import is_database, without_password
 
 _SCHEME_END = re.compile(r":/+")
@@ -26,7 +25,7 @@ def require_copied(path: Path | str) -> Path | str:
     file = f"/{name}" if PurePosixPath(name).suffix else ""
     raise ValueError(
         "should be a file or folder of this machine, not a URL, so that all commands read the same "
-        f"notes. Copy them: icdcode copy-data {shlex.quote(without_password(url))} DIR, and use "
+        f"notes. Copy them: icdcode copy-data {in_shell(without_password(url))} DIR, and use "
         f"DIR{file}"
     )
 
