@@ -74,6 +74,9 @@ KINDS = {
     "TF-IDF": {"model": "tfidf"},
 }  # fmt: skip
 """The kinds of models, by what makes them."""
+LEXICAL = ("label attention", "linear head")
+SLOW = [pytest.param(kind, True, marks=pytest.mark.slow) for kind in LEXICAL]
+LINEAR = pytest.param("linear head", marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -101,14 +104,7 @@ def same_scores(before, after, texts=TEXTS):
     return np.array_equal(*kept)
 
 
-@pytest.mark.parametrize(
-    ("kind", "lexical"),
-    [
-        *((kind, False) for kind in KINDS),
-        pytest.param("label attention", True, marks=pytest.mark.slow),
-        pytest.param("linear head", True, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("kind", "lexical"), [*((kind, False) for kind in KINDS), *SLOW])
 def test_kept_codes_keep_their_scores_and_children_follow_their_parent(trained, kind, lexical):
     run = trained(kind, lexical=lexical, lexicon=lexical, principal=True)
     made = migrate_run(run, NEWER)
@@ -173,9 +169,7 @@ def test_what_became_of_retired_codes_is_listed(trained):
     assert made.to_json()["retired"] == [one._asdict() for one in made.plan.retired]
 
 
-@pytest.mark.parametrize(
-    "kind", ["label attention", pytest.param("linear head", marks=pytest.mark.slow), "TF-IDF"]
-)
+@pytest.mark.parametrize("kind", ["label attention", LINEAR, "TF-IDF"])
 def test_all_codes_of_the_edition_enter_a_described_label_space(trained, kind):
     run = trained(kind, label_space="described", lexical=kind != "TF-IDF")
     made = migrate_run(run, NEWER)
@@ -188,9 +182,7 @@ def test_all_codes_of_the_edition_enter_a_described_label_space(trained, kind):
         assert scores_NL[:, model.labels.index[NEW]].argmax() == len(TEXTS)
 
 
-@pytest.mark.parametrize(
-    "kind", ["label attention", pytest.param("linear head", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kind", ["label attention", LINEAR])
 def test_training_goes_on_from_a_migrated_run(trained, kind, notes, tmp_path):
     run = trained(kind, lexical=kind == "label attention", steps=13)
     made = migrate_run(run, NEWER)
