@@ -74,8 +74,7 @@ KINDS = {
     "TF-IDF": {"model": "tfidf"},
 }  # fmt: skip
 """The kinds of models, by what makes them."""
-LEXICAL = ("label attention", "linear head")
-SLOW = [pytest.param(kind, True, marks=pytest.mark.slow) for kind in LEXICAL]
+SLOW = [pytest.param(k, True, marks=pytest.mark.slow) for k in ("label attention", "linear head")]
 LINEAR = pytest.param("linear head", marks=pytest.mark.slow)
 
 
