@@ -136,7 +136,7 @@ def test_data_from_a_pipe_are_refused(tmp_path):
 
 
 def test_no_synthetic_data_are_offered_for_a_missing_file(tmp_path):
-    with pytest.raises(DataError, match=r"no such file or folder.* Check the path \(data_path\)\.$"):
+    with pytest.raises(DataError, match=r"no such file .* Check the path \(data_path\)\.$"):
         choose_source(DataConfig(data_path=tmp_path / "notes.csv"), Reading())
 
 
