@@ -276,14 +276,14 @@ def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
     gold, outside = int(evaluation.targets_NL.sum()), evaluation.gold_outside
     if outside:
         yield (
-            f"{outside:,} of {gold:,} gold codes ({outside / gold:.1%}) aren't in the label space "
-            f"({evaluation.label_space or 'of the model'}). They count as missed in every metric."
+            f"Gold codes outside the label space ({evaluation.label_space or 'of the model'}): "
+            f"{outside:,} of {gold:,} ({outside / gold:.1%}). They count as missed in every metric."
         )
     unseen = evaluation.gold_unseen
     if evaluation.label_space == "seen" and evaluation.split != "train" and unseen:
         yield (
-            f"{unseen:,} of {gold:,} gold codes ({unseen / gold:.1%}) aren't in the training split "
-            f"and are candidates only because documents of the {evaluation.split} split have them "
+            f"Gold codes that training never saw: {unseen:,} of {gold:,} ({unseen / gold:.1%}). "
+            f"They are candidates only because documents of the {evaluation.split} split have them "
             "(label_space: seen). For new notes, nobody knows these codes. For a number that holds "
             "for new notes, train with label_space: train or categories."
         )

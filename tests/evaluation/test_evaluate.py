@@ -236,10 +236,10 @@ def test_gold_codes_outside_of_the_label_space_are_misses(
     assert evaluation.metrics["recall_micro"] == right / whole.targets_NL.sum()
     assert evaluation.metrics["map"] < whole.metrics["map"]
     assert evaluation.by_training_frequency["never"]["gold"] >= missed
-    outside = f"{missed:,} of {whole.targets_NL.sum():,} gold codes"
+    gold = whole.targets_NL.sum()
     assert [note for note in evaluation.notes if "label space" in note] == [
-        f"{outside} ({missed / whole.targets_NL.sum():.1%}) aren't in the label space (train). "
-        "They count as missed in every metric."
+        f"Gold codes outside the label space (train): {missed:,} of {gold:,} "
+        f"({missed / gold:.1%}). They count as missed in every metric."
     ]
     found = evaluation.to_json()
     assert (found["label_space"], found["gold_outside"], found["labels_outside"]) == (
@@ -251,10 +251,8 @@ def test_gold_codes_outside_of_the_label_space_are_misses(
     assert (rows[-1]["code"], rows[-1]["gold"], rows[-1]["predicted"]) == (
         *("V15.82", str(missed), "0"),
     )
-    gold = pq.read_table(tmp_path / "predictions.parquet").filter(
-        pq.read_table(tmp_path / "predictions.parquet")["gold"]
-    )
-    assert gold.num_rows == whole.targets_NL.sum()
+    predictions = pq.read_table(tmp_path / "predictions.parquet")
+    assert predictions.filter(predictions["gold"]).num_rows == gold
     assert read_statistics(tmp_path / STATISTICS).codes == evaluation.labels.codes
 
 
@@ -265,7 +263,7 @@ def test_codes_that_are_candidates_because_the_split_is_there_are_named(
     unseen = int(evaluation.targets_NL[:, 0].sum())
     assert evaluation.gold_unseen == unseen > 0
     (note,) = [note for note in evaluation.notes if "label_space" in note]
-    assert note.startswith(f"{unseen} of ") and "documents of the test split have them" in note
+    assert f": {unseen} of " in note and "documents of the test split have them" in note
     for about, split in (({"label_space": "train"}, "test"), ({"label_space": "seen"}, "train")):
         other = replace(evaluation, about=about, split=split)
         assert not [note for note in other.notes if "candidates" in note]

@@ -54,6 +54,18 @@ def test_the_page_fits_every_width(opened: "Callable[..., Page]", width: int) ->
     assert bottom["y"] + bottom["height"] < 800  # the result is on the first screen
 
 
+@pytest.mark.parametrize(("width", "rows"), [(320, 2), (500, 2), (800, 1)])
+def test_no_number_stands_alone_in_a_row(
+    opened: "Callable[..., Page]", width: int, rows: int
+) -> None:
+    cards = (
+        opened(width)
+        .locator(".headline div")
+        .evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+    )
+    assert [cards.count(top) for top in sorted(set(cards))] == [4 // rows] * rows
+
+
 @pytest.mark.parametrize("width", [320, 375])
 def test_nothing_sticks_out_when_all_is_unfolded(opened: "Callable[..., Page]", width: int) -> None:
     page = opened(width)
