@@ -43,14 +43,9 @@ def in_all_processes(
         events: Whether it is for one line of JSON per event.
         again: Whether a signal that stops the processes leads to the exit code `AGAIN`.
     """
-    from icdcli.distributed import watchdog
+    from icdcli.distributed import process_group, watchdog
     from icdcli.distributed.devices import find_device
     from icdcli.distributed.launcher import free_port, launch, must_launch
-    from icdcli.distributed.process_group import (
-        leave_process_group,
-        one_of_several,
-        other_is_lost,
-    )
     from icdcli.distributed.signals import STOP_SIGNALS
 
     if must_launch(device):
@@ -78,12 +73,12 @@ def in_all_processes(
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, IcdcodeError):
             failed(str(error), error.exit_code)
-        elif not isinstance(error, typer.Exit) and not other_is_lost(wait=1):
+        elif not isinstance(error, typer.Exit) and not process_group.other_is_lost(wait=1):
             failed(type(error).__name__, 1)  # its message may have text of notes
-        if one_of_several():
+        if process_group.one_of_several():
             _leave_others(error, output)
         raise
-    leave_process_group()
+    process_group.leave_process_group()
 
 
 def _event_of_failure(output: Output) -> Callable[[str, int], None]:

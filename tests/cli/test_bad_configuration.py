@@ -55,7 +55,7 @@ def test_all_problems_of_file_and_command_line_in_one_message(refused, tmp_path)
 )
 def test_urls_make_no_folders(refused, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
-    refused(2, *words, says="should be a file or folder of this machine, not a URL. Copy the data")
+    refused(2, *words, says="should be a file or folder of this machine, not a URL")
     assert not list(tmp_path.iterdir())
 
 

@@ -55,7 +55,7 @@ def test_a_page_shows_what_fails(icdcode, run):
     assert page.startswith("<!DOCTYPE html>")
     assert "<title>Behavior of run</title>" in page
     assert "<td class=text>unchecked box</td><td class=text>not coded</td>" in page
-    assert "typo, should be coded: " in page
+    assert "typo (should be coded): " in page
     assert "laterality: not tested" in page
     assert not re.search(r"<(?:script|link|img)|https?:|@import|url\(", page)
 

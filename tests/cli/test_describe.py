@@ -52,7 +52,7 @@ def test_preparing_ends_with_the_description(icdcode, corpus, table_copies):
     shown = icdcode("describe", corpus).out.partition("Corpus: ")[0]
     prepared = icdcode("prepare-data", table_copies, *OPTIONS).out
     assert "words per document" in shown
-    assert prepared == f"{shown}Already prepared: {corpus}\n"
+    assert prepared.startswith(f"{shown}Already prepared: {corpus}\nNext: icdcode train ")
 
 
 def test_the_json_file_and_result_contain_the_complete_description(icdcode, corpus, tmp_path):

@@ -149,7 +149,9 @@ def test_mistakes_are_one_message(icdcode, refused, store, notes, tmp_path, trai
     message = refused(3, "review", "stats", database, says="the database doesn't answer")
     assert "secret" not in message
     assert message.startswith("error: postgresql://nobody:***@127.0.0.1:1/none")
-    refused(2, "review", "stats", "mysql://x/y", says="a URL")
+    refused(
+        2, "review", "stats", "mysql://x/y", says="stores are SQLite files or PostgreSQL databases"
+    )
 
 
 def test_a_store_of_a_newer_version_is_refused(icdcode, refused, store):
