@@ -80,10 +80,8 @@ def numbered_blocks(
                 number, first, len(block), None if number in written else tuple(block)
             )
             first += len(block)
-    except (
-        IcdcodeError,
-        OSError,
-    ) as error:  # from another process, it would arrive as an error of Ray
+    except (IcdcodeError, OSError) as error:
+        # Raised in another process, it would arrive as an error of Ray.
         yield NumberedBlock(number + 1, first, 0, problem=error)
 
 
