@@ -23,11 +23,13 @@ export function openDialog(title, children, { isFirm = false, closed = () => {},
     children,
   );
   if (isFirm) made.addEventListener("cancel", (event) => event.preventDefault());
-  made.addEventListener("keydown", (event) => event.stopPropagation());
+  // After closing, keys still come here until the browser has moved the focus; the page needs them.
+  made.addEventListener("keydown", (event) => made.open && event.stopPropagation());
   const before = document.activeElement;
   made.addEventListener("close", () => {
     made.remove();
-    if (before?.isConnected) before.focus({ preventScroll: true });
+    const isFocusLost = document.activeElement === document.body;
+    if (isFocusLost && before?.isConnected) before.focus({ preventScroll: true });
     closed();
   });
   document.body.append(made);

@@ -146,6 +146,24 @@ def test_keys_are_shown_and_closed(served: Served, new_visit: NewVisit) -> None:
     assert served.state("n3").number == 0
 
 
+def test_key_right_after_a_dialog_was_closed(served: Served, new_visit: NewVisit) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "n3")
+    note.press("?")
+    expect(visit.page.get_by_role("dialog")).to_be_visible()
+    visit.page.evaluate("""() => {
+      const dialog = document.querySelector("dialog");
+      const focused = dialog.querySelector("input");
+      dialog.close();  // the event of it comes later, and until then the focus may stay within
+      const x = { key: "x", code: "KeyX", bubbles: true, cancelable: true };
+      focused.dispatchEvent(new KeyboardEvent("keydown", x));
+    }""")
+    form = visit.page.locator("form[data-form=reject]")
+    expect(form).to_be_visible()
+    visit.page.wait_for_function("() => !document.querySelector('dialog')")
+    assert form.evaluate("form => form.contains(document.activeElement)")
+
+
 def test_escape_leaves_every_form_without_deciding(served: Served, new_visit: NewVisit) -> None:
     note = served.open(new_visit(served.server.address), "n3")
     for key in ("x", "r", "c", "/", "m"):
