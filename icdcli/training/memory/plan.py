@@ -22,6 +22,7 @@ MOST = 65_536
 _SHORT, _SHORTEST = 1_024, 64  # tokens of the first passes
 _FEW = 16  # tokens; documents of fewer aren't assumed
 _TRIALS = 8  # plans that are tried before the one that needs the least memory is taken
+_SMALLER = 0.98  # a pass of whole documents has a few tokens more than are asked for
 _LARGER = 1.25  # the assumed memory of a pass that ran out of memory, relative to what was expected
 
 
@@ -144,7 +145,8 @@ def choose_plan(
         if found is not None and found.peak <= room:
             return replace(plan, measured=found)
         if tokens > sizes.needed:
-            most = max(sizes.needed, tokens // 2 if found is None else tokens * room // found.peak)
+            fitting = 0.5 if found is None else _SMALLER * room / found.peak
+            most = max(sizes.needed, int(fitting * tokens))
         else:
             factor *= _LARGER if found is None else max(found.peak / room, 1.02)
     return lines.least_memory(room, factor)

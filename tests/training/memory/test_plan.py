@@ -22,6 +22,7 @@ class Card:
         own: Bytes per token of a layer's input.
         head: Bytes per token outside the layers.
         fixed: Bytes of any pass, such as the gradient of the embeddings.
+        documents: Documents of a pass; they all have the same length, rounded up.
     """
 
     room: float
@@ -30,6 +31,7 @@ class Card:
     own: float = 8.2e3
     head: float = 100e3
     fixed: float = 0
+    documents: int = 1
     tried: list = field(default_factory=list)
 
     def peak(self, tokens, way):
@@ -40,6 +42,7 @@ class Card:
         return int(max(self.fixed, tokens * max(outside, again)))
 
     def __call__(self, tokens, way):
+        tokens = -(-tokens // self.documents) * self.documents
         peak = self.peak(tokens, way)
         self.tried.append((tokens, way, peak))
         return MeasuredPass(tokens, peak) if peak <= self.room * 1.1 else None
@@ -145,6 +148,16 @@ def test_what_short_passes_hide_is_found_by_trying_the_plan():
     assert len(card.tried) < 20
     *_, (tokens, way, _) = card.tried
     assert MemoryPlan(way, tokens) == plan  # what is returned has been tried
+
+
+@pytest.mark.parametrize("documents", [8, 96])
+def test_whole_documents_may_be_a_few_tokens_too_many(documents):
+    for room in np.linspace(61.5e9, 61.6e9, 40):
+        card = Card(room, documents=documents)
+        plan = plan_of(card)
+        assert plan.recomputation.layers == 0
+        assert plan.micro_batch_tokens > 0.95 * room / card.peak(1, plan.recomputation)
+        assert len(card.tried) <= 5
 
 
 def test_a_model_that_recomputes_nothing_gets_smaller_micro_batches():
