@@ -65,6 +65,11 @@ def test_translations_have_the_same_values(language: str) -> None:
     assert wrong == []
 
 
+def test_a_note_is_called_the_same_in_korean_as_in_the_documentation() -> None:
+    other = {key for key, text in messages("ko").items() if "기록" in text}
+    assert other == {"poa.U"}  # the medical record, as the reporting rules put it
+
+
 def test_all_words_that_are_used_exist() -> None:
     keys = messages("en")
     missing = {
