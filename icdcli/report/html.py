@@ -148,10 +148,7 @@ def evaluation_page(
         configuration=f"<pre>{escape(configuration)}</pre>" if configuration else "",
     )
     points = {
-        "points": [
-            [None if value is None else round(value, 4) for value in point]
-            for point in operating_points(evaluation)
-        ],
+        "points": [[*point] for point in operating_points(evaluation)],
         "threshold": evaluation.threshold.value,
         "own": _own_point(evaluation),
     }

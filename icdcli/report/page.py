@@ -29,6 +29,8 @@ $body</main>
 $scripts</body>
 </html>
 """)
+# A page shows three digits. Rounded to few more, .49949 would become .4995 and be shown as .500.
+_DIGITS = 9
 _STYLE, _SCRIPT = "style-src 'unsafe-inline'", "script-src 'unsafe-inline'"
 
 
@@ -94,7 +96,7 @@ def code_table_data(
     """Return the values of a table of codes.
 
     Args:
-        rows: The values of each code, by column; None: undefined. Floats are rounded.
+        rows: The values of each code, by column; None: undefined.
         formats: Column to its format: ``text``, ``count``, ``share`` or ``difference``. ``code``,
             ``title``, ``gold`` and ``chapter`` (a place in `chapters`) are among them.
         chapters: The names of the chapters.
@@ -102,7 +104,7 @@ def code_table_data(
     """
 
     def value(given: Any) -> Any:
-        return round(given, 4) if isinstance(given, float) else given
+        return round(given, _DIGITS) if isinstance(given, float) else given
 
     return {
         "columns": [*formats],

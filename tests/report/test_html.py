@@ -11,12 +11,14 @@ import pytest
 from icdcli.evaluation.behavior.run import BehaviorReport, CapabilityResult
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.files import CodeRow
+from icdcli.evaluation.operating_points import operating_points
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.evaluation.sample import SampleDocument, SamplePrediction
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.icd.code_system import open_code_system
 from icdcli.model.threshold import Threshold
 from icdcli.report.html import evaluation_page
+from icdcli.report.page import code_table_data
 from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
 
 Make = Callable[..., Evaluation]
@@ -166,6 +168,18 @@ def test_the_slider_begins_with_the_metrics_as_they_are(
     metrics = made_up_evaluation().metrics
     names = ("precision_micro", "recall_micro", "f1_micro")
     assert json.loads(points[1])["own"][:3] == [metrics[name] for name in names]
+
+
+def test_the_script_that_rounds_gets_values_that_are_not_rounded() -> None:
+    [[code, share]] = code_table_data([["I10", 0.49949]], {"code": "text", "F1": "share"})["rows"]
+    assert (code, f"{share:.3f}") == ("I10", "0.499")
+
+
+def test_the_slider_has_each_point_as_it_is(page: str, made_up_evaluation: Make) -> None:
+    points = re.search(r'<script id="points" type="application/json">(.*?)</script>', page)
+    assert points
+    expected = [[*point] for point in operating_points(made_up_evaluation())]
+    assert json.loads(points[1])["points"] == expected
 
 
 def test_groups_that_say_nothing_are_left_out(made_up_evaluation: Make) -> None:
