@@ -38,7 +38,8 @@ icdcode config show configs/config.yaml max_len=2048
 icdcode config schema > config.schema.json
 ```
 
-Configurations to start from (`icdcode config list`); each begins with the commands that use it:
+Configurations to start from (`icdcode config list`). Each begins with the commands that use it, and
+its name (`laptop` or `laptop.yaml`) can be given instead of a path:
 
 | file | description |
 |---|---|

@@ -125,11 +125,15 @@ def find_config(path: Path) -> Path:
     """Return the path, or the shipped configuration of that name if the file doesn't exist.
 
     Args:
-        path: A path; only NAME and configs/NAME can mean a shipped configuration.
+        path: A path; only NAME and configs/NAME can mean a shipped configuration. NAME may lack
+            its ``.yaml``, and then a folder may have this name, too.
     """
-    if path.exists() or path.parent not in (Path("."), Path("configs")):
+    if path.is_file() or path.parent not in (Path("."), Path("configs")):
         return path
-    return shipped_configs().get(path.name, path)
+    shipped = shipped_configs()
+    if path.exists():
+        return shipped.get(f"{path.name}.yaml", path)
+    return shipped.get(path.name) or shipped.get(f"{path.name}.yaml", path)
 
 
 def to_yaml(config: Config, explain: bool = False) -> str:

@@ -94,6 +94,20 @@ def test_a_shipped_configuration_is_found_by_name_if_there_is_no_such_file(tmp_p
     assert load_config("configs/laptop.yaml").run.name == "laptop"
 
 
+@pytest.mark.parametrize("given", ["laptop", "configs/laptop"])
+def test_a_shipped_configuration_is_found_without_its_suffix(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(Path(given)) == shipped_configs()["laptop.yaml"]
+    Path(given).mkdir(parents=True)  # as a run of this name makes one
+    assert find_config(Path(given)) == shipped_configs()["laptop.yaml"]
+
+
+def test_a_file_without_a_suffix_comes_before_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("laptop").write_text("name: mine\n")
+    assert load_config("laptop").run.name == "mine"
+
+
 def test_a_file_of_ones_own_comes_before_the_shipped_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("laptop.yaml").write_text("name: mine\n")
