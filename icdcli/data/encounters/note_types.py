@@ -31,11 +31,12 @@ class NoteTypes:
         self.seen[(type or "").strip()] += notes
         return _plain(type or "") in self._plain
 
-    def require_known(self, where: str) -> None:
+    def require_known(self, where: str, option: str = "note_types") -> None:
         """Raise an error if no note is of one of the types, once all notes are counted.
 
         Args:
             where: The table and the column, for the message.
+            option: What the user calls the choice.
 
         Raises:
             DataError: If so; the message names the types that there are.
@@ -49,7 +50,7 @@ class NoteTypes:
         more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
         raise DataError(
             f"{where}: no note has the type {unknown[0]!r}{nearest(unknown[0], names)}. The types "
-            f"are: {', '.join(counts) or 'none'}{more}. Correct note_types."
+            f"are: {', '.join(counts) or 'none'}{more}. Correct {option}."
         )
 
 

@@ -120,7 +120,7 @@ class EncounterJoiner:
                 alone[note.id] = None
             self._put_aside(aside, encounter, note)
         if self.by.note_types is not None:
-            types.require_known("the notes")
+            types.require_known("the notes", "--note-types")
 
     def _put_aside(self, aside: NotesAside, encounter: str | None, note: Note) -> None:
         patient = note.origin.patient if note.origin is not None else None

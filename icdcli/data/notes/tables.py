@@ -36,7 +36,7 @@ _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character ma
 _USUAL_ID, _USUAL_PATIENT = "id", "subject_id"
 _WORDS = {
     **{"id": "ids", "day": "days", "patient": "patients", "encounter": "encounters"},
-    **{"time": "times", "type": "types"},
+    **{"time": "times", "type": "types", "rough time": "days"},
 }
 _PATIENT, _VISIT, _OMOP_TEXT = "person_id", "visit_occurrence_id", "note_text"
 _OMOP = {"note_id", _PATIENT}  # columns that no table of notes has but OMOP's
@@ -177,6 +177,7 @@ class NoteTable:
             "encounter": encounter,
             "time": by.time_column,
             "type": by.note_type_column,
+            "rough time": self._rough_time(by, plain),
         }
         named = {role: name for role, name in wanted.items() if name is not None}
         places = match_columns(self.path, available, [*named.values()])
@@ -189,6 +190,12 @@ class NoteTable:
                     "Correct one of them."
                 )
         return found
+
+    def _rough_time(self, by: ByEncounter, available: Set[str]) -> str | None:
+        """Return OMOP's column of days, which counts if a note has no exact time."""
+        exact, day, _ = OMOP_COLUMNS
+        is_rough = self.origin_columns is not None and by.time_column == exact and day in available
+        return day if is_rough else None
 
     def state(self) -> list[str]:
         """Return the file's state (`file_states`) and the columns to read."""
@@ -232,7 +239,8 @@ class NoteTable:
                 self._read(read_day, row, "day", number),
                 origin,
                 self._read(lambda value, _: note_type_of(value), row, "type", number),
-                self._read(read_time, row, "time", number),
+                self._read(read_time, row, "time", number)
+                or self._read(read_time, row, "rough time", number),
             )
         self._choices.update(reading.choices)
 

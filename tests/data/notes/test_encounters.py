@@ -98,7 +98,7 @@ def test_only_some_types_are_read(tmp_path):
     assert "notes of other types, which aren't read: 3" in said[-1]
     assert refused(path, by=ByEncounter("visit", "at", "kind", ("Echo",))) == (
         "the notes: no note has the type 'Echo'. The types are: Discharge (2), Radiology (2), "
-        "Letter (1). Correct note_types."
+        "Letter (1). Correct --note-types."
     )
 
 
@@ -248,6 +248,17 @@ def test_the_notes_of_a_visit_of_omop(tmp_path):
     assert [(one.note_id, one.type) for one in visit.notes] == [("1", "6"), ("2", "5")]
     (visit,), _ = read(path, by=ByEncounter(note_types=("6",)))
     assert visit.text == "Fever."
+
+
+def test_the_day_counts_if_a_note_of_omop_has_no_exact_time(tmp_path):
+    header = "note_id,person_id,visit_occurrence_id,note_date,note_datetime,note_text"
+    path = tmp_path / "note.csv"
+    path.write_text(f"{header}\n1,5,7,2024-01-05,2024-01-05 10:00,Fever\n2,5,7,2024-01-01,,Gout\n")
+    for more in ({}, {"date_column": "note_date"}):
+        notes = find_notes([str(path)], by_encounter=ByEncounter(), **more)
+        notes.check()
+        assert [one.text for one in notes] == ["Gout\n\nFever"]
+        assert not any("without a time" in remark for remark in notes.remarks)
 
 
 def test_the_notes_of_a_visit_of_a_database(tmp_path):
