@@ -27,6 +27,7 @@ from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError, in_shell
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
+from icdcli.report.formatting import counted
 
 if TYPE_CHECKING:
     from icdcli.data.notes.encounters import ByEncounter
@@ -356,7 +357,7 @@ def _write(
             on_message=output.say,
         )
     output.say(model_words(written.checkpoint, written.labels, written.threshold))
-    output.say(f"Written: {written.output}, {written.notes:,} notes")
+    output.say(f"Written: {written.output}, {counted(written.notes, 'note')}")
     if call.shard is not None:
         output.say(f"When all {call.shard.total} shards are written: icdcode join {in_shell(file)}")
     output.result(written.to_json())

@@ -43,7 +43,9 @@ def cda_text(content: bytes, where: str, convert: Callable[[bytes, str | None], 
     try:
         body = base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise DataError(f"{where}: its body isn't the base64 that it should be.") from None
+        raise DataError(
+            f"{where}: its body isn't the base64 that it should be. Export it again."
+        ) from None
     return convert(body, media_type)
 
 

@@ -259,7 +259,8 @@ def _document(message: Hl7Message, observation: Sequence[str], where: str) -> tu
         content = data.encode() if decode is None else decode("".join(data.split()))
     except (binascii.Error, ValueError):
         raise DataError(
-            f"{where}: its document (OBX of type ED) isn't the {encoding[:20]!r} that it should be."
+            f"{where}: its document (OBX of type ED) isn't the {encoding[:20]!r} that it should "
+            "be. Export it again."
         ) from None
     declared = f"{kind}/{subtype}".lower() if "/" not in subtype else subtype.lower()
     known = {"rtf": "application/rtf", "pdf": "application/pdf", "html": "text/html"}

@@ -22,6 +22,7 @@ from icdcli.data.formats.hl7 import HL7_ENDING, is_hl7
 from icdcli.data.formats.meds import is_meds
 from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
+from icdcli.data.notes.beginnings import STANDARD_INPUT
 from icdcli.data.notes.database_notes import DatabaseNotes
 from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
 from icdcli.data.notes.encounters import ByEncounter, EncounterJoiner
@@ -40,6 +41,7 @@ from icdcli.io.tables.database import is_database, without_password
 from icdcli.io.tables.records import is_table
 
 _BETWEEN_REPORTS = 256
+_SHOWN = 3  # arguments that a message names
 
 
 class NoteFiles(Protocol):
@@ -138,8 +140,17 @@ class Notes:
                 on_progress("reading the notes", count, 0, "notes")
         self.without_text -= self._refusals.count
         if count == self.without_text + self._refusals.count:
-            raise DataError("none of the notes has any text" if count else "there are no notes")
+            raise DataError(self._nothing_to_read(count))
         return count
+
+    def _nothing_to_read(self, count: int) -> str:
+        """Return the message of an error: there are notes without text, or none."""
+        shown = [STANDARD_INPUT if is_standard_input(name) else name for name in self.names]
+        where = ", ".join(_id(without_password(name)) for name in shown[:_SHOWN])
+        where += ", …" if len(shown) > _SHOWN else ""
+        found = "none of the notes has any text" if count else "there are no notes"
+        how = f" ({'; '.join(self.remarks)})" if self.remarks else ""
+        return f"{where}: {found}{how}. Give a file with the texts of notes."
 
 
 def find_notes(

@@ -167,7 +167,7 @@ def test_cda_with_another_document_as_its_body():
     inside = base64.encodebytes(b"<p>Gout</p>").decode()
     assert text_of(body(inside, 'mediaType="text/html" representation="B64"')) == "Gout"
     assert text_of(body("Gout", 'mediaType="text/plain"')) == "Gout"
-    assert "isn't the base64" in refused(body(f"{SECRET}!", 'representation="B64"'))
+    assert "should be. Export it again." in refused(body(f"{SECRET}!", 'representation="B64"'))
     assert "in another file" in refused(body('<reference value="a.pdf"/>', ""))
     deep = body("x", "").decode()
     for _ in range(5):

@@ -135,7 +135,7 @@ def test_documents_in_base64():
     plain = document | {"obx_5": "^text^plain^A^Gout"}
     assert read(message(plain)).text == "Gout"
     bad = document | {"obx_5": f"^text^html^Base64^{SECRET}!"}
-    assert "isn't the 'Base64' that it should be" in refused(message(bad))
+    assert "isn't the 'Base64' that it should be. Export it again." in refused(message(bad))
     address = document | {"obx_2": "RP", "obx_5": "https://h.example/1^x"}
     assert "only the address of its document" in refused(message(address))
     scan = document | {"obx_5": f"^image^tiff^Base64^{data}"}

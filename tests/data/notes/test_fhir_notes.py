@@ -169,9 +169,12 @@ def test_files_that_are_refused(refused):
 
 
 def test_a_file_without_documents(tmp_path):
-    (tmp_path / "n.ndjson").write_text(lines({"resourceType": "Patient"}))
-    with pytest.raises(DataError, match="there are no notes"):
-        find_notes([str(tmp_path / "n.ndjson")]).check()
+    path = tmp_path / "n.ndjson"
+    path.write_text(lines({"resourceType": "Patient"}))
+    with pytest.raises(DataError) as error:
+        find_notes([str(path)]).check()
+    assert str(error.value).startswith(f"{path}: there are no notes (")
+    assert "not read: 1 other resources (Patient)). Give a file with" in str(error.value)
 
 
 def test_an_address_is_an_error_or_skipped(refused, tmp_path):

@@ -291,7 +291,9 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
         b'{"id": 7, "text": "a"}\n{"id": "7", "text": "b"}', "row 2, column 'id'", name="n.jsonl"
     )
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
-    refused(b'{"text": ""}\n{"text": null}', "none of the notes has any text", name="n.jsonl")
+    refused(
+        b'{"text": ""}\n{"text": null}', "n.jsonl: none of the notes has any text", name="n.jsonl"
+    )
     monkeypatch.setattr(note_tables, "_LONGEST_LINE", 30)
     refused(b'{"text": "' + b"a" * 30 + b'"}', "line 1: is longer than", name="n.jsonl")
 
