@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +59,27 @@ def test_each_language_has_its_own_navigation() -> None:
     assert all(page.startswith("ko/") for entry in entries for page in entry.values())
     assert "ko/" not in str(english)
     assert [one["link"] for one in site["extra"]["alternate"]] == ["index.html", "ko/index.html"]
+
+
+@pytest.mark.parametrize(
+    ("page", "links"),
+    [
+        ("own-notes.html", ["own-notes.html", "ko/own-notes.html"]),
+        ("ko/own-notes.html", ["own-notes.html", "ko/own-notes.html"]),
+        ("training.html", ["training.html", "ko/index.html"]),
+        ("ko/guide.html", ["index.html", "ko/guide.html"]),
+    ],
+)
+def test_a_page_leads_to_itself_in_the_other_language(page: str, links: list[str]) -> None:
+    site = site_configuration()
+    assert site["hooks"] == ["docs/site_languages.py"]
+    spec = importlib.util.spec_from_file_location("hook", ROOT / site["hooks"][0])
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    names = [one.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for one in PAGES]
+    nav = SimpleNamespace(pages=[SimpleNamespace(url=name) for name in names])
+    hook.on_page_context({}, page=SimpleNamespace(url=page), config=site, nav=nav)
+    assert [one["link"] for one in site["extra"]["alternate"]] == links
 
 
 def test_the_site_has_every_page_once() -> None:
@@ -121,6 +142,12 @@ def test_korean_pages_are_korean_all_over(site: Path) -> None:
     assert ["문제 해결" in one for one in navigations] == [True, False]
     assert ["Getting started" in one for one in navigations] == [False, True]
     assert 'id="1-표-준비"' in korean  # as links to it say
+
+
+@pytest.mark.slow
+def test_the_switch_of_the_header_leads_to_the_same_page(site: Path) -> None:
+    links = re.findall(r'<a href="?([^ "]+)"? hreflang', text_of(site / "ko" / "own-notes.html"))
+    assert links == ["../own-notes.html", "own-notes.html"]
 
 
 @pytest.mark.slow
