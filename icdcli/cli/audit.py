@@ -80,11 +80,12 @@ def audit(
     """
     if notes is not None and not with_text:
         raise ConfigError("--notes: the file contains the texts of notes. Add --with-text.")
+    shown = Output(json)
+    corpus, options = _opened(data, overrides or [], config, shown)
+    import_visibly("icdcli.audit.run", shown)
     from icdcli.audit.run import AuditSettings, audit_to_file
     from icdcli.report.audit_view import audit_view
 
-    shown = Output(json)
-    corpus, options = _opened(data, overrides or [], config, shown)
     settings = AuditSettings(error_rate, top, with_text, seed)
     scores = None if run is None else _scores(run, shown)
     with shown.stages() as on_progress:

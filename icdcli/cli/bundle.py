@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Load
+from icdcli.cli.common import Json, Load, import_visibly
 from icdcli.cli.completion import complete_run
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -73,6 +73,7 @@ def bundle(
         raise ConfigError("RUN_DIR and OUT are needed: the model, and the folder to write.")
     if (platform is None) != (python is None):
         raise ConfigError("--platform and --python: give both, or none for this machine.")
+    import_visibly("icdcli.bundling.bundle", output)
     from icdcli.bundling.bundle import BundleTarget, make_bundle
 
     target = None if platform is None or python is None else BundleTarget(platform, python)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from icdcli.checkpoint_path import require_checkpoint
 from icdcli.cli.common import (
     AcceptOthers,
     CpuPrecision,
@@ -145,6 +146,8 @@ def serve(
     service = None
     if run is not None and not no_service:
         service = _service(token_file, note_characters, request_notes)
+    if run is not None:
+        require_checkpoint(run, load)  # before PyTorch is loaded, which takes seconds
     from icdcli.review_page import hosting, settings
 
     with ending_at_once(output, "Stopped."), output.stages() as on_progress:

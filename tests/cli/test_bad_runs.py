@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -25,6 +26,22 @@ def refused_run(refused, run_copy):
         return message
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("code", "command", "loaded"),
+    [
+        (3, "audit", "icdcli.audit.run"),
+        (2, "serve", "icdcli.review_page.hosting"),
+    ],
+)
+def test_a_missing_folder_is_refused_before_pytorch_is_loaded(
+    refused, tmp_path, monkeypatch, code, command, loaded
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, loaded, None)  # importing it would be an error
+    refused(code, command, "nowhere", says="nowhere: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", READERS)
