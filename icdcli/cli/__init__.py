@@ -56,7 +56,7 @@ from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
 _WITH_STORE = ("serve", "review")  # commands whose review store may be in a database
-_WITH_URLS = ("predict", "join", "copy-data")  # that read from other machines, or write there
+_WITH_URLS = ("predict", "join", "copy-data", "score")  # that read or write on other machines
 _WITH_DATA = ("prepare-data", "describe", "audit")  # that need notes and codes of this machine
 
 

@@ -6,22 +6,24 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.common import Json
+from icdcli.config.fields import refuse_url
 from icdcli.report.console import Output
 
 
 def score(
     predictions: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="PREDICTIONS",
             help="Codes per document: JSONL, JSON, CSV, Parquet or Excel, CodiEsp's id<tab>code, "
-            "or MDACE's files.",
+            "or MDACE's files; also a URL.",
         ),
     ],
     gold: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="GOLD", help="Gold codes: a prepared corpus, CodiEsp's folder, or a table."
+            metavar="GOLD",
+            help="Gold codes: a prepared corpus, CodiEsp's folder, or a table, also a URL.",
         ),
     ],
     split: Annotated[
@@ -79,9 +81,13 @@ def score(
     Example: icdcode score agent.jsonl --gold data/codiesp --split validation --out scored/agent
     """
     output = Output(json)
+    for option, path in (("--out", out), ("--valid-codes", valid_codes)):
+        if path is not None:
+            refuse_url(path, f"{option} {path}")
     from icdcli.evaluation.predictions.run import ScoreOptions, score_predictions
     from icdcli.evaluation.predictions.scored import write_scored
     from icdcli.evaluation.predictions.tables import ColumnNames
+    from icdcli.io.remote.paths import path_to_read
     from icdcli.report.scored_view import scored_view
 
     options = ScoreOptions(
@@ -93,7 +99,8 @@ def score(
         threshold,
         valid_codes,
     )
-    scored = score_predictions(predictions, gold, options, output.warn)
+    files = path_to_read(predictions), path_to_read(gold)
+    scored = score_predictions(*files, options, output.warn)
     output.show(scored_view(scored))
     if out is not None:
         write_scored(out, scored)

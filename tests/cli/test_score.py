@@ -72,6 +72,27 @@ def test_wrong_predictions_are_refused_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_tables_in_an_object_store(icdcode, refused, files, gold, memory):
+    rows = {"csv": "id,codes\na,I10\nb,J189\n", "jsonl": '{"id": "a", "codes": ["I10"]}\n'}
+    memory.pipe("/bucket/gold.csv", gold.read_bytes())
+    for ending, content in (*rows.items(), ("json", '{"a": ["I10"], "b": ["J18.9"]}')):
+        memory.pipe(f"/bucket/p.{ending}", content.encode())
+        here = files(f"p.{ending}", content)
+        urls = (f"memory://bucket/p.{ending}", "--gold", "memory://bucket/gold.csv")
+        there = icdcode("score", *urls, "--json")
+        assert there.code == 0, there
+        assert (
+            there.json["metrics"]
+            == icdcode("score", here, "--gold", gold, "--json").json["metrics"]
+        )
+        assert there.json["predictions"] == urls[0]
+    missing = "memory://bucket/no.csv"
+    refused(3, "score", missing, "--gold", gold, says=f"{missing}: can't be read")
+    refused(3, "score", here, "--gold", missing, says=f"{missing}: can't be read")
+    refused(3, "score", here, "--gold", "memory://bucket", says="must be on this machine: copy it")
+    refused(2, "score", here, "--gold", gold, "--out", "memory://b/o", says="not a URL")
+
+
 def test_options_that_do_not_fit(refused, files, gold, tmp_path):
     sets = files("p.csv", "id,codes\na,I10\n")
     refused(2, "score", sets, "--gold", gold, "--threshold", "0.5", says="has no scores")

@@ -36,7 +36,7 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
-from icdcli.io.remote.paths import any_path, is_url
+from icdcli.io.remote.paths import path_to_read
 from icdcli.io.tables.database import is_database, without_password
 from icdcli.io.tables.records import is_table
 
@@ -191,7 +191,7 @@ def find_notes(
     for name in names:
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
         own = f"{before}:" if before else ""
-        path = _path(name)
+        path = Path(name) if is_database(name) else path_to_read(name)
         if is_database(name):
             _refuse_columns(text_column, id_column, by_encounter or ByEncounter())
             shown = f"{without_password(name)}:" if len(names) > 1 else ""
@@ -243,22 +243,6 @@ def _refuse_columns(text: str | None, id: str | None, by: ByEncounter) -> None:
             f"{named}: of a database, the columns of OMOP's table NOTE are read. {instead}; "
             "predict other tables in a call of their own."
         )
-
-
-def _path(name: str) -> Path:
-    """Return the path of an argument; of a URL, after a check that it can be read.
-
-    Raises:
-        DataError: If it can't.
-    """
-    if not is_url(name) or is_database(name):
-        return Path(name)
-    try:
-        path = any_path(name)
-        path.stat()
-    except OSError as error:
-        raise DataError(f"{name}: can't be read ({error.strerror}).") from None
-    return path
 
 
 def _is_table(part: NoteFiles) -> bool:

@@ -16,6 +16,7 @@ from icdcli.evaluation.predictions.spelling import guess_system, kind_in
 from icdcli.evaluation.predictions.tables import ColumnNames
 from icdcli.icd.code_columns import decide_column
 from icdcli.icd.code_system import CodeSystem, open_code_system
+from icdcli.io.remote.paths import is_remote
 
 CodiespCodes = Literal["diagnoses", "procedures", "all"]
 Annotated = dict[str, dict[str, list[Spans]]]
@@ -72,9 +73,15 @@ def read_gold(
         ConfigError: If there is no such split, or an option doesn't fit.
         DataError: If they can't be read.
     """
-    if (path / CARD).is_file():
+    if is_remote(path):
+        if path.is_dir():
+            raise DataError(
+                f"{path}: is a folder. A corpus or CodiEsp's folder must be on this machine: copy "
+                "it, or give the URL of a table."
+            )
+    elif (path / CARD).is_file():
         return _of_corpus(path, split, on_warning)
-    if (path / "train").is_dir() and any(path.glob("train/text_files*")):
+    elif (path / "train").is_dir() and any(path.glob("train/text_files*")):
         return _of_codiesp(path, split, codes, on_warning)
     if split is not None:
         raise ConfigError(

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from icdcli.errors import DataError
 from icdcli.io.remote.systems import file_system, storage_errors
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -44,6 +45,25 @@ def any_path(name: str | Path) -> Path:
     path = RemotePath(found[1].lower(), PurePosixPath(name[found.end() :]))
     path.forget()
     return cast(Path, path)  # as far as our readers use it
+
+
+def path_to_read(name: str) -> Path:
+    """Return the path of a file or folder, as `any_path`; of a URL, after a check that it is there.
+
+    Args:
+        name: A path or a URL.
+
+    Raises:
+        DataError: If it isn't, or can't be reached.
+    """
+    if not is_url(name):
+        return Path(name)
+    try:
+        path = any_path(name)
+        path.stat()
+    except OSError as error:
+        raise DataError(f"{name}: can't be read ({error.strerror}).") from None
+    return path
 
 
 def is_url(name: str) -> bool:
