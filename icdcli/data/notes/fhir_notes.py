@@ -45,7 +45,8 @@ class FhirNotes:
         others = Counter({kind: n for kind, n in self._found.items() if kind not in DOCUMENTS})
         names = ", ".join(kind for kind, _ in others.most_common(_SHOWN))
         more = " …" if len(others) > _SHOWN else ""
-        ignored = f"; not read: {others.total():,} other resources ({names}{more})"
+        noun = "other resource" if others.total() == 1 else "other resources"
+        ignored = f"; not read: {others.total():,} {noun} ({names}{more})"
         version = self._about.get("version", "")
         return [
             f"{self.path} is read as FHIR{version and ' '}{version}: {', '.join(read) or 'no note'}"

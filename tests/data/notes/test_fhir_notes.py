@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import re
+from importlib.metadata import metadata
 
 import pytest
 from fhir.resources.binary import Binary
@@ -104,7 +106,7 @@ def test_every_form_of_file_gives_the_same_notes(tmp_path, monkeypatch, name, co
 def test_resources_that_are_not_notes_are_counted(tmp_path):
     (tmp_path / "b.json").write_text(bundle(*DOCUMENTS))
     _, (said,), _ = read(tmp_path / "b.json")
-    assert said.endswith("2 DocumentReference; not read: 1 other resources (Patient)")
+    assert said.endswith("2 DocumentReference; not read: 1 other resource (Patient)")
 
 
 def test_documents_that_were_withdrawn_are_not_read(tmp_path):
@@ -174,7 +176,21 @@ def test_a_file_without_documents(tmp_path):
     with pytest.raises(DataError) as error:
         find_notes([str(path)]).check()
     assert str(error.value).startswith(f"{path}: there are no notes (")
-    assert "not read: 1 other resources (Patient)). Give a file with" in str(error.value)
+    assert "not read: 1 other resource (Patient)). Give a file with" in str(error.value)
+
+
+def test_samples_of_fhir_resources_are_not_taken_for_notes(tmp_path):
+    readme = metadata("fhir.resources")["Description"] or metadata("fhir.resources").get_payload()
+    samples = [
+        json.JSONDecoder().raw_decode(readme[found.start() :])[0]
+        for found in re.finditer(r'\{\s*"resourceType": "Patient",\s*"', readme)
+    ]
+    path = tmp_path / "n.ndjson"
+    path.write_text(lines(*samples, document("1", "Fever")))
+    found, said, warned = read(path)
+    assert found == [("DocumentReference/1", "Fever")] and not warned
+    assert len(samples) > 1
+    assert any(f"not read: {len(samples)} other resources (Patient)" in one for one in said)
 
 
 def test_an_address_is_an_error_or_skipped(refused, tmp_path):
@@ -204,7 +220,7 @@ def test_resources_from_a_pipe():
         notes = find_notes(["-"], piped)
         assert [(note.id, note.text) for note in notes] == FOUND
         assert notes.remarks == [
-            "standard input is read as FHIR: 2 DocumentReference; not read: 1 other resources "
+            "standard input is read as FHIR: 2 DocumentReference; not read: 1 other resource "
             "(Patient)"
         ]
     with pytest.raises(DataError, match="standard input: ends too early"):
