@@ -2,11 +2,13 @@
 
 import base64
 import io
+import re
 from datetime import date
 from hashlib import sha256
 
 import pytest
 from hl7apy.core import Message, Segment
+from hl7apy.parser import parse_message as parsed_by_hl7apy
 
 from icdcli.data.formats import hl7
 from icdcli.data.formats.conversion import HTML
@@ -63,6 +65,15 @@ def refused(content):
     assert text.startswith("m.hl7, message 3: ") and SECRET not in text
     assert caught.value.__cause__ is None
     return text
+
+
+def test_the_sample_of_hl7apy_is_read_as_hl7apy_reads_it():
+    shown = parsed_by_hl7apy.__doc__.partition("message = ")[2].partition(">>>")[0]
+    sample = "".join(re.findall('"(.*?)"', shown)).replace("\\r", "\r")
+    theirs, note = parsed_by_hl7apy(sample, find_groups=False), read(sample.encode())
+    assert note.id == theirs.msh.msh_10.value != ""
+    assert note.origin.patient == theirs.pid.pid_3.to_er7() != ""
+    assert note.text == ""  # it is an order
 
 
 def test_a_document():
