@@ -84,7 +84,7 @@ ROWS = (
         60,
     ),
     Row("train-8b-grouped", "train", "8b", "--only d --bit 16", 95),
-    # More notes than 8B has: of a second, the start of the first pass would be a fifth.
+    # A 1B model codes 64 notes in a second: too short, with the GPU idle for a fifth of it.
     Row("predict-1b", "predict", "1b", "--bit 16 --profile --notes 256", 55),
     Row("train-1b-16", "train", "1b", "--only a --bit 16 --profile", 50),
     Row("train-8b-padded", "train", "8b", "--only b --bit 16", 95),

@@ -5,7 +5,7 @@ Makes the same synthetic notes in each format and reads them in a process of its
 After a first reading, the fastest of up to five counts.
 Prints a table in Markdown: MB of files and notes per second of processor time, and the peak memory.
 
-    python benchmarks/reading.py                 1,000 notes; two minutes
+    python benchmarks/reading.py                 1,000 notes; five minutes
     python benchmarks/reading.py --notes 200 --formats fhir hl7
 """
 

@@ -22,7 +22,7 @@ MOST = 65_536
 _SHORT, _SHORTEST = 1_024, 64  # tokens of the first passes
 _FEW = 16  # tokens; documents of fewer aren't assumed
 _TRIALS = 8  # plans that are tried before the one that needs the least memory is taken
-_SMALLER = 0.98  # a pass of whole documents has a few tokens more than are asked for
+_SMALLER = 0.98  # passes are rounded up to whole documents, so a plan must shrink by more than that
 _LARGER = 1.25  # the assumed memory of a pass that ran out of memory, relative to what was expected
 
 
