@@ -46,7 +46,7 @@ def train_all_seeds(
         )
     output = Output(json)
     import_visibly("icdcli.ensembles.seeds", output)
-    from icdcli.distributed.signals import STOP_SIGNALS
+    from icdcli.distributed.signals import STOP_SIGNALS, TIME_IS_UP
     from icdcli.ensembles.seeds import MemberStoppedError, new_seeds_run, train_seeds
     from icdcli.report.ensemble_view import ensemble_view, likeness_warning
     from icdcli.training.setting_up.earlier_run import earlier_run
@@ -63,7 +63,8 @@ def train_all_seeds(
                 on_progress=on_progress,
             )
         except MemberStoppedError as stopped:
-            if resume_if_exists and stopped.exit_code - 128 in STOP_SIGNALS:
+            number = stopped.exit_code - 128
+            if number == TIME_IS_UP or (resume_if_exists and number in STOP_SIGNALS):
                 stopped.exit_code = AGAIN
             raise
     if made is None:

@@ -26,7 +26,7 @@ from queue import Queue
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
-from icdcli.distributed.signals import STOP_SIGNALS
+from icdcli.distributed.signals import STOP_SIGNALS, reason_of
 from icdcli.ensembles.members import warn_of_principal
 from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
 from icdcli.errors import DataError, IcdcodeError, in_shell
@@ -42,7 +42,48 @@ Command = Callable[[Sequence[str], Path | None], int]
 """Runs ``icdcode`` with some words, and returns its exit code. Its output goes to a file, if one is
 given."""
 
-_Running = set["subprocess.Popen[bytes]"]
+
+class RunningTrainings:
+    """The processes that train members, and the signal that stops them.
+
+    Attributes:
+        signal: The first signal that this process has received, 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        # A process that is starting gets a signal once: a second one ends it without a checkpoint.
+        self._lock = threading.Lock()
+
+    def wait(self, process: "subprocess.Popen[bytes]") -> int:
+        """Wait until a process ends, and return its exit code."""
+        with self._lock:
+            self._processes.add(process)
+            if self.signal:
+                process.send_signal(self.signal)
+        try:
+            code = process.wait()
+        finally:
+            with self._lock:
+                self._processes.discard(process)
+        return 128 - code if code < 0 else code
+
+    @contextmanager
+    def passing_signals_on(self) -> Iterator[None]:
+        """Pass the signals that stop a run on to the processes, which save a checkpoint and end."""
+        before = {number: signal.signal(number, self._pass_on) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _pass_on(self, number: int, _: object) -> None:
+        with self._lock:
+            self.signal = self.signal or number
+            for process in self._processes:
+                process.send_signal(number)
 
 
 class MemberStoppedError(IcdcodeError):
@@ -162,7 +203,7 @@ def train_members(
         MemberStoppedError: If a training fails or is interrupted. Nothing of the others is lost.
         ResumeError: If a member has checkpoints whose names are lost.
     """
-    running: _Running = set()
+    running = RunningTrainings()
     command = command or partial(_run_process, running=running)
     with writing(run.root):
         (run.root / MEMBERS).mkdir(mode=0o700, exist_ok=True)
@@ -179,7 +220,7 @@ def train_members(
     def train(seed: int) -> None:
         device = free.get()
         try:
-            if not stopped.is_set():
+            if not stopped.is_set() and not running.signal:
                 code = _train_one(run, seed, device, overrides, on_message, command)
                 if code:
                     stopped.set()
@@ -190,9 +231,13 @@ def train_members(
         finally:
             free.put(device)
 
-    with _passing_signals_on(running), ThreadPoolExecutor(len(devices)) as pool:
+    with running.passing_signals_on(), ThreadPoolExecutor(len(devices)) as pool:
         for done in [pool.submit(train, seed) for seed in waiting]:
             done.result()
+    if running.signal:  # between two trainings, or when the last one was finished
+        raise MemberStoppedError(
+            f"{reason_of(running.signal)}. {_continue(run)}", 128 + running.signal
+        )
     return [member_run(run, seed) for seed in config.run.seeds]
 
 
@@ -232,43 +277,21 @@ def _train_one(
 def _remedy(run: RunDir, seed: int) -> str:
     log = member_run(run, seed).root.with_suffix(".log")
     see = f" See {log}." if log.is_file() else ""
-    resume = f"icdcode resume {in_shell(run.root)}"
-    return f"the training of seed {seed} stopped.{see} Continue with: {resume}"
+    return f"the training of seed {seed} stopped.{see} {_continue(run)}"
 
 
-def _run_process(words: Sequence[str], log: Path | None, running: _Running) -> int:
+def _continue(run: RunDir) -> str:
+    return f"Continue with: icdcode resume {in_shell(run.root)}"
+
+
+def _run_process(words: Sequence[str], log: Path | None, running: RunningTrainings) -> int:
     """Run a command in a process of its own, and return its exit code."""
     full = [sys.executable, "-m", "icdcli", *words]
     # In a session of its own, it doesn't get a Ctrl-C twice. Its results aren't this command's:
     # standard output is for one JSON object.
     if log is None:
-        return _wait(subprocess.Popen(full, stdout=2, start_new_session=True), running)
+        return running.wait(subprocess.Popen(full, stdout=2, start_new_session=True))
     with log.open("ab") as file:
-        return _wait(
-            subprocess.Popen(full, stdout=file, stderr=file, start_new_session=True), running
+        return running.wait(
+            subprocess.Popen(full, stdout=file, stderr=file, start_new_session=True)
         )
-
-
-def _wait(process: "subprocess.Popen[bytes]", running: _Running) -> int:
-    running.add(process)
-    try:
-        code = process.wait()
-    finally:
-        running.discard(process)
-    return 128 - code if code < 0 else code
-
-
-@contextmanager
-def _passing_signals_on(running: _Running) -> Iterator[None]:
-    """Pass the signals that stop a run on to processes, which save a checkpoint and end."""
-
-    def pass_on(number: int, _: object) -> None:
-        for process in [*running]:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

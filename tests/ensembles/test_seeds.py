@@ -13,6 +13,7 @@ from icdcli.cli import app
 from icdcli.config.loading import load_config
 from icdcli.ensembles.seeds import (
     MemberStoppedError,
+    RunningTrainings,
     finished_seeds,
     new_seeds_run,
     train_members,
@@ -109,6 +110,42 @@ def test_several_devices_train_at_a_time_one_model_each(seeds_config):
     assert {device for device, _ in used[:2]} == {"device=0", "device=1"}
     assert {log for _, log in used} == {f"seed{seed}.log" for seed in range(4)}
     assert finished_seeds(run) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_signal_that_meets_no_training_stops_the_command(seeds_config, last):
+    config = seeds_config()
+    run, command = new_seeds_run(config), InThisProcess()
+
+    def interrupted(words, log):
+        code = command(words, log)
+        if f"seed={last}" in words:  # which is finished all the same
+            os.kill(os.getpid(), signal.SIGTERM)
+        return code
+
+    with pytest.raises(MemberStoppedError, match=r"SIGTERM.*icdcode resume") as e:
+        train_seeds(run, on_message=print, command=interrupted)
+    assert e.value.exit_code == 143
+    assert finished_seeds(run) == [*range(last + 1)]
+    assert train_seeds(run, on_message=print, command=command) is not None
+
+
+def test_a_training_that_is_starting_gets_the_signal_once(seeds_config):
+    class Starting:
+        def __init__(self):
+            self.received = []
+
+        def send_signal(self, number):
+            self.received.append(number)
+
+        def wait(self):
+            return -self.received[0]
+
+    running, process = RunningTrainings(), Starting()
+    with running.passing_signals_on():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert running.wait(process) == 130
+    assert process.received == [signal.SIGINT]
 
 
 def test_seeds_that_learn_the_principal_diagnosis_are_warned_of_before(seeds_config):
