@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
-from icdcli.run_dir import RunDir, checkpoint_folder, find_checkpoint
+from icdcli.run_dir import RunDir, checkpoint_folder, find_checkpoint, train_alone
 from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.events import Handler, TrainingResult
 from icdcli.training.run import resume_training, run_training
@@ -72,6 +73,15 @@ class Watching:
         """Wait for the other processes."""
         if self.process_group is not None:
             self.process_group.wait()
+
+    def alone_in(self, folder: Path) -> AbstractContextManager[None]:
+        """Lock a folder of trainings during a block; of several processes, the main one does it.
+
+        Raises:
+            DataError: If the folder can't be written.
+            ResumeError: If another command trains in it.
+        """
+        return train_alone(RunDir(folder), self.on_warning) if self.is_main else nullcontext()
 
 
 UNWATCHED = Watching()

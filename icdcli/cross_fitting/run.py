@@ -36,7 +36,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.corpus.views import view_of_corpus
 from icdcli.errors import ConfigError, in_shell
-from icdcli.io.files import private_folder, write_json
+from icdcli.io.files import write_json
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
@@ -172,21 +172,21 @@ def cross_fit(
         ConfigError: If the run can't be fitted again, there are too few documents, or a fold was
             trained with another configuration.
         DataError: If the data can't be used, or the scores can't be read or written.
-        ResumeError: If a fold was trained on other data.
+        ResumeError: If a fold was trained on other data, or another process trains the folds.
         StoppedTraining: If a signal stopped a training.
     """
     known = folds_of_run(run, folds or 1, train_on, on_progress)
-    summary = known.runs[0].folder / SUMMARY
-    if watching.is_main:
-        private_folder(summary.parent)
-        if not all(map(is_complete, known.configs, known.runs)):
+    folder = known.runs[0].folder
+    summary = folder / SUMMARY
+    with watching.alone_in(folder):
+        if watching.is_main and not all(map(is_complete, known.configs, known.runs)):
             summary.unlink(missing_ok=True)  # it no longer describes these folds
-    watching.wait()
-    for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
-        train_fold(config, fold, view, watching)
-    found = out_of_fold(known)
-    if watching.is_main:
-        write_json(summary, summary_of(found))
+        watching.wait()
+        for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
+            train_fold(config, fold, view, watching)
+        found = out_of_fold(known)
+        if watching.is_main:
+            write_json(summary, summary_of(found))
     return found
 
 

@@ -1,6 +1,5 @@
 """Fit a run again on everything: cross-fitting, then one training on all documents."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,24 +153,25 @@ def _without_folds(run: RunDir, known: Folds) -> tuple[Config, FinalFit]:
 
 def _require_free(target: RunDir, run: RunDir) -> None:
     """Raise an error if a name is in use, except by an unfinished final fit of the same run."""
-    if not target.root.exists():
-        return
-    if target.root.is_dir() and not any(target.root.iterdir()):
-        target.root.rmdir()  # killed before anything was written
-        return
+    if target.root.exists() and not _is_unfinished(target, run):
+        raise ConfigError(f"{target.root}: exists already. Choose another --name, or delete it.")
+
+
+def _is_unfinished(target: RunDir, run: RunDir) -> bool:
+    """Return whether a folder has a final fit of a run that was stopped, at any point."""
+    if not target.root.is_dir():
+        return False
+    if all(path.name.startswith(".") for path in target.root.iterdir()):
+        return True  # killed when there was nothing but its lock
+    own = str(run.root.resolve())
+    if not (target.root / FINAL_FIT).is_file() or FinalFit.read(target.root).run != own:
+        return False
     last = checkpoint_folder(target, "last")
-    if (target.root / FINAL_FIT).is_file() and FinalFit.read(target.root).run == str(
-        run.root.resolve()
-    ):
-        config = load_config(target.args)
-        end = 1 if config.model.is_baseline else config.train.last_step
-        if (
-            last is None
-            or read_manifest(last)["step"] < end
-            or not read_manifest(last).get("metrics")
-        ):
-            return
-    raise ConfigError(f"{target.root}: exists already. Choose another --name, or delete it.")
+    if last is None:
+        return True
+    config, manifest = load_config(target.args), read_manifest(last)
+    end = 1 if config.model.is_baseline else config.train.last_step
+    return manifest["step"] < end or not manifest.get("metrics")
 
 
 def _train(
@@ -188,9 +188,6 @@ def _train(
             on_warning=watching.on_warning,
             on_second_signal=watching.on_second_signal,
         )
-    if watching.is_main and target.root.exists():  # killed before its first checkpoint
-        shutil.rmtree(target.root)
-    watching.wait()
     return run_training(
         config,
         watched.handlers,
@@ -199,4 +196,5 @@ def _train(
         on_warning=watching.on_warning,
         on_second_signal=watching.on_second_signal,
         final_fit=final_fit,
+        start_over=True,
     )

@@ -120,9 +120,9 @@ def run_training(
             if group.is_main:
                 if start_over:
                     clear_unstarted(run)
-                run.write_config(config)
                 if final_fit is not None:
-                    final_fit.write(run.root)
+                    final_fit.write(run.root)  # shows whose folder it is
+                run.write_config(config)
             titles = plan.corpus.labels.known_titles
             publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
             if plan.training is None:

@@ -27,7 +27,7 @@ from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import NETWORK
 from icdcli.model.threshold import Threshold
-from icdcli.run_dir import RunDir
+from icdcli.run_dir import RunDir, train_alone
 from icdcli.training.run import run_training
 
 KEYS = {"model": "tfidf", "positive_threshold": "auto", "metrics": "[map, f1_micro]"}
@@ -135,6 +135,18 @@ def test_finished_folds_are_not_repeated_and_what_was_found_can_be_read(fitted, 
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.rglob("*.npz"))
     summary = json.loads((folder / "train+validation-3" / "out_of_fold.json").read_text())
     assert summary["documents"] == len(first.ids)
+
+
+def test_folds_that_another_process_trains_are_left_alone(trained):
+    run = trained()
+    folder = folds_of_run(run, 2).runs[0].folder
+    started = folder / "fold-1" / "steps.csv"
+    started.parent.mkdir(parents=True)
+    started.write_text("")
+    alone = train_alone(RunDir(folder), pytest.fail)
+    with alone, pytest.raises(ResumeError, match="is being trained by"):
+        cross_fit(run, 2)
+    assert started.exists()
 
 
 def test_a_fold_of_another_configuration_or_other_data_is_refused(trained, tmp_path):

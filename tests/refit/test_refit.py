@@ -18,7 +18,7 @@ from icdcli.model.files.export import export_model
 from icdcli.refit.gain import Gain
 from icdcli.refit.run import default_folds, refit
 from icdcli.refit.words import gain_in_words, metrics_in_words
-from icdcli.run_dir import read_rows
+from icdcli.run_dir import RunDir, read_rows, train_alone
 from icdcli.training.run import resume_training, run_training
 from icdcli.training.setting_up.final_fit import FINAL_FIT, FinalFit
 
@@ -136,6 +136,25 @@ def test_a_name_that_is_in_use_is_refused_before_anything_is_trained(fitted):
     assert not (run.root / "cross_fitting" / "train+validation-2").exists()
     with pytest.raises(ConfigError, match="exists already"):
         refit(run, 3)
+
+
+def test_a_final_fit_that_another_process_trains_is_left_alone(fitted):
+    run, found = fitted
+    held = RunDir(run.root.with_name("held"))
+    held.root.mkdir()
+    found.final_fit.write(held.root)
+    held.results.write_text("")
+    with train_alone(held, pytest.fail), pytest.raises(ResumeError, match="is being trained by"):
+        refit(run, 3, name="held")
+    assert held.results.exists()
+
+
+def test_a_final_fit_that_was_killed_before_it_wrote_anything_starts_over(fitted):
+    run, _ = fitted
+    killed = run.root.with_name("killed")
+    killed.mkdir()
+    (killed / ".lock").write_text("")
+    assert refit(run, 3, name="killed").result.run.root == killed
 
 
 def test_runs_that_cannot_be_fitted_again_are_refused(fitted, trained, config):
