@@ -83,7 +83,7 @@ def read_gold(
         return _of_corpus(path, split, on_warning)
     elif (path / "train").is_dir() and any(path.glob("train/text_files*")):
         return _of_codiesp(path, split, codes, on_warning)
-    if split is not None:
+    if split is not None and path.exists():
         raise ConfigError(
             f"--split: {path} is a table of gold codes without splits. Leave out --split."
         )

@@ -125,9 +125,10 @@ def truth_of(value: Any) -> bool | None:
     word = str(value).strip().lower()
     if not word:
         return None
-    if word in ("true", "1", "yes"):
+    # Tables that lack some truths have the others as 1.0 and 0.0.
+    if word in ("true", "1", "1.0", "yes"):
         return True
-    if word in ("false", "0", "no"):
+    if word in ("false", "0", "0.0", "no"):
         return False
     raise ValueError(f"is {short_value(value)}. Write true or false")
 

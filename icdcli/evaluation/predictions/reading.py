@@ -7,7 +7,6 @@ admission, in which positions are those of each note: a document is a note there
 several.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,8 +27,8 @@ from icdcli.evaluation.predictions.tables import (
     read_table,
 )
 from icdcli.io.csv_reader import plain_name
-from icdcli.io.tables.objects import open_lines
-from icdcli.io.tables.records import ENDINGS, is_table
+from icdcli.io.tables.objects import open_lines, read_object
+from icdcli.io.tables.records import ENDINGS, is_json, is_table
 
 _HEADERLESS = (".tsv", ".tab", ".txt")
 _POSITIONS = re.compile(r"\d+ \d+(;\d+ \d+)*")
@@ -55,7 +54,7 @@ def read_listed(path: Path, names: ColumnNames | None = None) -> CodeListing:
         return _read_folder(path)
     if fields := _headerless(path):
         return _read_codiesp(path, fields)
-    if path.name.lower().endswith(".json") and (content := _single_object(path)) is not None:
+    if is_json(path) and (content := read_object(path)) is not None and not _is_record(content):
         return _read_object(path, content, names)
     if not is_table(path):
         raise DataError(f"{path}: is not a table. The name must end in {ENDINGS}.")
@@ -131,15 +130,6 @@ def _positions(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _single_object(path: Path) -> Any:
-    """Return the content of a file that is one JSON object; None if it is JSONL or an array."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError):
-        return None  # the reader of tables reports what is wrong with it
-    return content if isinstance(content, dict) and not _is_record(content) else None
-
-
 def _is_record(content: Mapping[str, Any]) -> bool:
     """Return whether an object is one row of a table: a file with a single document."""
     return any(plain_name(name) in ID_NAMES for name in content) and "notes" not in content
@@ -161,8 +151,6 @@ def _read_object(path: Path, content: dict[str, Any], names: ColumnNames | None)
             f"{path}: is a JSON object, but neither document ids with their codes nor MDACE's "
             'format. Write {"id 1": ["I10", "E11.9"], …}, or one object per line.'
         )
-    if not records:
-        raise DataError(f"{path}: is empty. It needs the codes of each document.")
     return read_records(path, records, None)
 
 
@@ -176,13 +164,7 @@ def _read_folder(folder: Path) -> CodeListing:
             f"{folder}: has no .json files. Pass a file, or a folder in MDACE's format, with one "
             "JSON file per admission. Data sets are passed as --gold."
         )
-    contents = {}
-    for path in files:
-        try:
-            contents[path] = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError, RecursionError) as error:
-            raise DataError(f"{path}: can't be read as JSON ({type(error).__name__}).") from error
-    return _read_admissions(contents)
+    return _read_admissions({path: read_object(path) for path in files})
 
 
 def _read_admissions(contents: Mapping[Path, Any]) -> CodeListing:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from icdcli.data.sources.tables.cells import id_of
 from icdcli.errors import DataError
@@ -19,7 +19,6 @@ from icdcli.evaluation.predictions.listed import (
     CodeListing,
     ListedCode,
     ListedDocument,
-    Spans,
     code_text,
     listed_object,
     number_of_cell,
@@ -50,6 +49,9 @@ GOLD_NAMES = (
 SCORE_NAMES = ("score", "probability", "prob", "confidence")
 COST_NAMES = ("cost", "cost_usd")
 _OTHERS = ("predicted", "dropped", "begin", "end", "evidence", "text", "note", "gold")
+
+
+_Value = TypeVar("_Value")
 
 
 class ColumnNames(NamedTuple):
@@ -123,7 +125,13 @@ _EXPECTED = frozenset(
 def read_records(
     path: Path, records: Sequence[Mapping[str, Any]], names: ColumnNames | None = None
 ) -> CodeListing:
-    """Read objects of JSON as rows of a table."""
+    """Read objects of JSON as rows of a table.
+
+    Raises:
+        DataError: If they can't be read in one way only, or there are none.
+    """
+    if not records:
+        raise DataError(f"{path}: is empty. It needs the codes of each document.")
     available = list(dict.fromkeys(key for record in records for key in record))
     columns = _find(path, available, names or ColumnNames())
     rows = ({name: record.get(name) for name in columns.names} for record in records)
@@ -167,25 +175,63 @@ def _read_rows(path: Path, rows: Iterator[Mapping[str, Any]], columns: _Columns)
     repeated = 0
     for number, row in enumerate(rows, start=1):
         try:
-            name = id_of(row[columns.id], "--id-column")
+            name = _cell(row, columns.id, lambda value: id_of(value, "--id-column"))
             if name is None:
                 raise ValueError("has no id")
             repeated += add(found, name, row, columns)
+        except _CellError as error:
+            raise DataError(f"{path}, row {number}, column {error}.") from error
         except ValueError as error:
-            column = "" if str(error).startswith("has no") else f", column {_blamed(columns)!r}"
-            raise DataError(f"{path}, row {number}{column}: {error}.") from error
+            raise DataError(f"{path}, row {number}: {error}.") from error
     if not found.documents:
         raise DataError(f"{path}: is empty. It needs a row for each document.")
     if repeated:
         found.remarks.append(f"{repeated:,} rows repeat a code of their document; they count once.")
-    _require_scores(path, found)
     if columns.code and "gold" in columns.others and found.shape == "scores":
         _without_gold_rows(found)
+    _require_scores(path, found)
     return found
 
 
+class _CellError(ValueError):
+    """A cell is wrong; the message begins with its column."""
+
+
+def _cell(
+    row: Mapping[str, Any], column: str | None, read: Callable[[Any], _Value]
+) -> _Value | None:
+    """Return what a cell holds; None if there is no such column.
+
+    Raises:
+        _CellError: If `read` raises a `ValueError`.
+    """
+    if not column:
+        return None
+    try:
+        return read(row[column])
+    except ValueError as error:
+        raise _CellError(f"{column!r}: {error}") from error
+
+
 def _without_gold_rows(found: CodeListing) -> None:
-    """Drop the rows that icdcode's own evaluation has only because their code is gold."""
+    """Drop the rows that a file of icdcode's own has only because their code is gold.
+
+    Scored predictions have no score of these; an evaluation has one of every code.
+    """
+    if any(code.score is None for code in found.all_codes()):
+        before = sum(1 for _ in found.all_codes())
+        for document in found.documents.values():
+            document.codes = [
+                code
+                for code in document.codes
+                if code.score is not None or code.predicted is not False
+            ]
+        left_out = before - sum(1 for _ in found.all_codes())
+        found.remarks.append(
+            f"{left_out:,} codes without a score that aren't predicted are left out: the file has "
+            "them because they are gold."
+        )
+        return
     for document in found.documents.values():
         scores = sorted((code.score or 0.0 for code in document.codes), reverse=True)
         least = scores[:TOP_CODES][-1] if scores else 0.0
@@ -200,41 +246,54 @@ def _without_gold_rows(found: CodeListing) -> None:
     )
 
 
-def _blamed(columns: _Columns) -> str:
-    return columns.code or columns.codes
-
-
 def _add_code(
-    known: dict[tuple[str, str, Spans | None], ListedCode],
+    known: dict[tuple[str, str], int],
     found: CodeListing,
     name: str,
     row: Mapping[str, Any],
     columns: _Columns,
 ) -> int:
-    """Add a row of one document and code; return 1 if it repeats one of the known rows."""
+    """Add a row of one document and code, or of one of its pieces of evidence.
+
+    Args:
+        known: Id and code to the place among the document's codes; rows before added to it.
+        found: What was read so far.
+        name: The id.
+        row: The row.
+        columns: The columns.
+
+    Returns:
+        1 if the row repeats what others have, else 0.
+    """
     document = found.documents.setdefault(name, ListedDocument())
-    other = {role: row[column] for role, column in columns.others.items()}
-    _common(document, row, columns, other)
-    raw = row[columns.code]
-    if raw is None or (isinstance(raw, str) and not raw.strip()):
+    _common(document, row, columns)
+    code = _cell(row, columns.code, _code_or_none)
+    if code is None:
         return 0  # icdcode writes such a row for a document without codes
-    predicted = truth_of(other.get("predicted"))
-    spans = spans_of(other.get("begin"), other.get("end"))
-    if spans is None and "evidence" in other:
-        spans = spans_of_objects(_json(other["evidence"]))
-    code = ListedCode(
-        code_text(raw),
-        score_of(row[columns.score]) if columns.score else None,
-        False if other.get("dropped") else predicted,
-        spans,
-    )
-    earlier = known.setdefault((name, code.code, spans), code)
-    if earlier != code:
-        raise ValueError(f"{shown(code.code)} is there twice, with different scores")
-    if earlier is not code:
-        return 1
-    document.codes.append(code)
-    return 0
+    others = columns.others
+    predicted = _cell(row, others.get("predicted"), truth_of)
+    if row.get(others.get("dropped", "")):
+        predicted = False
+    spans = spans_of(*(row.get(others.get(role, "")) for role in ("begin", "end")))
+    if spans is None:
+        spans = _cell(row, others.get("evidence"), lambda value: spans_of_objects(_json(value)))
+    listed = ListedCode(code, _cell(row, columns.score, score_of), predicted, spans)
+    place = known.setdefault((name, code), len(document.codes))
+    if place == len(document.codes):
+        document.codes.append(listed)
+        return 0
+    earlier = document.codes[place]
+    if earlier._replace(spans=None) != listed._replace(spans=None):
+        raise ValueError(f"{shown(code)} is there twice, with different scores")
+    more = [span for span in spans or () if span not in (earlier.spans or ())]
+    document.codes[place] = earlier._replace(spans=(*(earlier.spans or ()), *more) or None)
+    return 0 if more else 1
+
+
+def _code_or_none(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return code_text(value)
 
 
 def _add_document(found: CodeListing, name: str, row: Mapping[str, Any], columns: _Columns) -> int:
@@ -245,21 +304,18 @@ def _add_document(found: CodeListing, name: str, row: Mapping[str, Any], columns
             "document and code with a column 'code'"
         )
     document = found.documents[name] = ListedDocument()
-    other = {role: row[column] for role, column in columns.others.items()}
-    _common(document, row, columns, other)
-    document.codes = list(_listed(row[columns.codes]))
-    if "evidence" in other and other["evidence"] is not None:
-        _attach(document, _json(other["evidence"]))
+    _common(document, row, columns)
+    document.codes = _cell(row, columns.codes, lambda value: list(_listed(value))) or []
+    _cell(row, columns.others.get("evidence"), partial(_attach, document))
     return 0
 
 
-def _common(
-    document: ListedDocument, row: Mapping[str, Any], columns: _Columns, other: Mapping[str, Any]
-) -> None:
+def _common(document: ListedDocument, row: Mapping[str, Any], columns: _Columns) -> None:
     """Read what rows of both forms have: the cost, and the text."""
     if columns.cost and row[columns.cost] not in (None, ""):
-        one_cost(document, number_of_cell(row[columns.cost]))
-    text = other.get("text") or other.get("note")
+        _cell(row, columns.cost, lambda value: one_cost(document, number_of_cell(value)))
+    texts = (row[columns.others[role]] for role in ("text", "note") if role in columns.others)
+    text = next((text for text in texts if text), None)
     if isinstance(text, str):
         document.text = text
 
@@ -290,8 +346,10 @@ def _listed(value: Any) -> Iterator[ListedCode]:
             yield ListedCode(code_text(code))
 
 
-def _attach(document: ListedDocument, items: Any) -> None:
+def _attach(document: ListedDocument, value: Any) -> None:
     """Add evidence from a list of ``{"code", "begin", "end"}`` to the codes of a document."""
+    if (items := _json(value)) is None:
+        return
     if not isinstance(items, list):
         raise ValueError('evidence is not a list of {"code": "I10", "begin": 3, "end": 15}')
     by_code: dict[str, list[Any]] = {}

@@ -20,6 +20,7 @@ _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
 _LINES_BUFFER = 1 << 20  # bytes
 _ROWS_BETWEEN_REPORTS = 4096
+_REPEATED_KEY = "has the same key twice. Keep one of the two values"
 
 
 def object_keys(path: Path, reading: Reading, longest_line: int | None) -> list[str]:
@@ -103,6 +104,25 @@ def read_jsonl(
         raise DataError(f"{path}: is empty. JSONL has one object per line.")
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the content of a file that is one JSON object; None if it is something else.
+
+    Args:
+        path: The file, compressed if its name ends in ``.gz``.
+
+    Raises:
+        DataError: If the file can't be read, or the object has a key twice.
+    """
+    with open_lines(path) as lines:
+        try:
+            content = json.loads(lines.read(), object_pairs_hook=_unique)
+        except _RepeatedKeyError:
+            raise DataError(f"{path}: {_REPEATED_KEY}.") from None
+        except (ValueError, RecursionError):
+            return None
+    return content if isinstance(content, dict) else None
+
+
 class ArrayReader:
     """One array of objects as the content of a file, read without keeping all of it in memory."""
 
@@ -145,7 +165,7 @@ class ArrayReader:
                     at_end = "Unterminated" in error.msg or not self._text[error.pos :].strip()
                     raise self._not_json(error.msg, at_end) from None
             except _RepeatedKeyError:
-                raise self._wrong("has the same key twice. Keep one of the two values") from None
+                raise self._wrong(_REPEATED_KEY) from None
             except (ValueError, RecursionError):
                 raise self._wrong("not JSON that can be read") from None
             else:
@@ -238,7 +258,7 @@ def _object(content: bytes) -> dict[str, Any]:
             f"not JSON ({error.msg}). Write one object per line, or one array of objects"
         ) from None
     except _RepeatedKeyError:
-        raise ValueError("has the same key twice. Keep one of the two values") from None
+        raise ValueError(_REPEATED_KEY) from None
     except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested brackets
         raise ValueError(
             "not JSON that can be read. Write one object per line, or one array of objects"

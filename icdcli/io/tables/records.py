@@ -31,6 +31,11 @@ def is_jsonl(path: Path) -> bool:
     return _ending(path).endswith(_JSONL)
 
 
+def is_json(path: Path) -> bool:
+    """Return whether a file may be one JSON object or array, by its name."""
+    return _ending(path).endswith(".json")
+
+
 def is_sheet(path: Path) -> bool:
     """Return whether a table is an Excel workbook, by its name."""
     return path.name.lower().endswith(_SHEET)

@@ -1,5 +1,6 @@
 """Every format of predictions gives the same codes; what is wrong is refused with its place."""
 
+import gzip
 import json
 import time
 from pathlib import Path
@@ -176,6 +177,28 @@ def test_what_icdcode_writes(tmp_path: Path) -> None:
     assert found.documents["b"].codes == []
 
 
+def test_each_row_of_a_code_adds_its_evidence(tmp_path: Path) -> None:
+    rows = "a,I10,0.9,3,9\na,E11.9,0.5,,\na,I10,0.9,20,31\na,I10,0.9,3,9\n"
+    found = read_listed(written(tmp_path / "p.csv", f"id,code,score,begin,end\n{rows}"))
+    assert [(one.code, one.spans) for one in found.documents["a"].codes] == [
+        ("I10", ((3, 9), (20, 31))),
+        ("E11.9", None),
+    ]
+    assert found.remarks == ["1 rows repeat a code of their document; they count once."]
+
+
+def test_truths_that_became_numbers(tmp_path: Path) -> None:
+    path = written(tmp_path / "p.csv", "id,code,predicted\na,I10,1.0\na,R52,0.0\nb,,\n")
+    assert [one.predicted for one in read_listed(path).documents["a"].codes] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["p.json", "p.json.gz"])
+def test_one_object_compressed_or_with_a_byte_order_mark(tmp_path: Path, name: str) -> None:
+    content = b"\xef\xbb\xbf" + json.dumps(SETS).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert codes_of(read_listed(tmp_path / name)) == SETS
+
+
 def test_columns_by_name_and_costs(tmp_path: Path) -> None:
     path = written(tmp_path / "p.csv", "Case,Answer,usd,model\n1,I10;E11.9,0.02,m\n2,,0.04,m\n")
     found = read_listed(path, ColumnNames(id="case", codes="answer", cost="usd"))
@@ -209,12 +232,12 @@ def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.csv", "id,code,score\na,I10,87.5\n", "row 1, column 'code': is '87.5'. .*percentages"),
+        ("p.csv", "id,code,score\na,I10,87.5\n", "row 1, column 'score': is '87.5'. .*percentages"),
         ("p.csv", "id,code,score\na,I10,0.5\na,E11.9,nan\n", "row 2, .*is 'nan'. Every score must"),
         ("p.csv", "id,code,score\na,I10,-2.3\n", "row 1, .*in .0, 1.; if these are logits"),
         ("p.csv", "id,code,score\na,I10,high\n", "row 1, .*is 'high', not a number"),
         ("p.csv", "id,code,score\na,I10,0.5\na,E11.9,\n", "1 of 2 codes have no score"),
-        ("p.csv", "id,code,score\na,I10,0.5\na,I10,0.6\n", "row 2, .*twice, with different scores"),
+        ("p.csv", "id,code,score\na,I10,0.5\na,I10,0.6\n", "row 2: .*twice, with different scores"),
         ("p.jsonl", '{"id": "a", "codes": {"I10": NaN}}', "row 1, .*Every score must be a number"),
         (
             "p.jsonl",
@@ -222,26 +245,33 @@ def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
             "row 1, .*percentages, divide them by 100",
         ),
         ("p.jsonl", '{"id": "a", "codes": [401.9]}', "row 1, .*401.9 is a number. Write codes as"),
-        ("p.jsonl", '{"id": 1.5, "codes": []}', "row 1, .*is 1.5. Write ids as strings"),
+        ("p.jsonl", '{"id": 1.5, "codes": []}', "row 1, column 'id': is 1.5. Write ids"),
         ("p.csv", "id,code\n,I10\n", "row 1: has no id"),
         (
             "p.csv",
             "id,codes\na,I10\nb,J18.9\na,E11.9\n",
-            "row 3, .*the id 'a' is there twice",
+            "row 3: the id 'a' is there twice",
         ),
         ("p.csv", "id,code\n", "has a header but no rows"),
         ("p.csv", "", "is empty"),
         ("p.jsonl", "", "is empty"),
         ("p.json", "{}", "is empty"),
         ("p.json", "[]", "is empty"),
+        ("p.json", '{"predictions": []}', "is empty"),
+        ("p.json", '{"a": ["I10"], "a": ["E11.9"]}', "has the same key twice"),
+        ("p.json", '{"a": {"I10": 0.9, "I10": 0.2}}', "has the same key twice"),
         ("p.csv", "name,code\na,I10\n", "no column of ids .*name, code. Pass --id-column"),
         ("p.csv", "id,answer\na,I10\n", "no column of codes .*id, answer. Pass --codes-column"),
         ("p.csv", "id,codes\na,I10 Essential hypertension\n", "row 1, .*words between its codes"),
         ("p.csv", "id,code\na,Essential hypertension\n", "row 1, .*in the place of a code"),
-        ("p.csv", "id,code,cost\na,I10,1\na,E11.9,2\n", "row 2, .*different costs"),
-        ("p.csv", "id,code,begin,end\na,I10,3 5,9\n", "row 1, .*same number of positions"),
-        ("p.csv", "id,code,begin,end\na,I10,9,9\n", "row 1, .*is no span"),
-        ("p.csv", "id,code,predicted\na,I10,maybe\n", "row 1, .*is 'maybe'. Write true or false"),
+        ("p.csv", "id,code,cost\na,I10,1\na,E11.9,2\n", "row 2, column 'cost': .*different costs"),
+        ("p.csv", "id,code,begin,end\na,I10,3 5,9\n", "row 1: .*same number of positions"),
+        ("p.csv", "id,code,begin,end\na,I10,9,9\n", "row 1: .*is no span"),
+        (
+            "p.csv",
+            "id,code,predicted\na,I10,maybe\n",
+            "row 1, column 'predicted': is 'maybe'. Write",
+        ),
         ("D.tsv", "S1\ti10\nS1\n", "line 2: 1 columns, expected 2"),
         ("p.json", '{"hadm_id": 1, "notes": [{}]}', "not in MDACE's format"),
         ("p.json", '{"a": 3}', "neither document ids with their codes nor MDACE's format"),

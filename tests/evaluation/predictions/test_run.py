@@ -170,6 +170,8 @@ def test_gold_codes_with_scores_are_refused(tmp_path: Path) -> None:
     plain = written(tmp_path / "plain.csv", GOLD)
     with pytest.raises(ConfigError, match=r"--split: .* is a table of gold codes"):
         score_predictions(path, plain, ScoreOptions(split="test"))
+    with pytest.raises(DataError, match="no such file"):
+        score_predictions(path, tmp_path / "none", ScoreOptions(split="test"))
 
 
 def test_codiesp_prints_what_the_script_prints(tmp_path: Path) -> None:
@@ -282,6 +284,20 @@ def test_written_files_and_a_comparison(matrices, gold_file, tmp_path: Path) -> 
     assert differences["precision_micro"].sure
     assert "f1_macro_all" not in differences  # depends on the label space
     assert "map" not in differences  # sets have none
+
+
+@pytest.mark.parametrize(
+    "rows", ["a,I10,0.9\nb,R52,0.7\nb,J18.9,0.2\n", "a,I10,\nb,J18.9,\nb,R52,\n"]
+)
+def test_the_predictions_that_it_writes_can_be_scored_again(tmp_path: Path, rows: str) -> None:
+    first = scored(tmp_path, f"id,code,score\n{rows}")
+    write_scored(tmp_path / "out", first)
+    again = score_predictions(tmp_path / "out" / "predictions.parquet", tmp_path / "gold.csv")
+    assert again.counts == first.counts
+    assert again.shape == first.shape
+    assert dict(again.statistics.metrics) == pytest.approx(
+        dict(first.statistics.metrics), nan_ok=True
+    )
 
 
 def test_a_corpus_gives_groups_evidence_and_its_split(prepared_codiesp) -> None:
