@@ -59,6 +59,17 @@ CHROMIUM_OPTIONS = (
 SHARED = Path(__file__).parents[1].parent / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def smaller_tiny() -> Iterator[None]:
+    """Make `tiny` smaller in this process: its training takes a tenth of the time, or less."""
+    from icdcli.model.hub import TINY_SIZES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TINY_SIZES, "hidden_size", 64)
+        patch.setitem(TINY_SIZES, "intermediate_size", 128)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of openly licensed data beside the project on developers' machines."""

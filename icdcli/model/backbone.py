@@ -23,7 +23,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging as transformers_logging
 
 from icdcli.errors import ConfigError
-from icdcli.model.hub import PretrainedSource, hub_errors
+from icdcli.model.hub import TINY_SIZES, PretrainedSource, hub_errors
 from icdcli.model.precision import half_precision, weight_precision
 from icdcli.model.section import QUANTIZED, ModelConfig
 from icdcli.model.trials import directions_of
@@ -36,14 +36,10 @@ ADAPTER = "default"  # peft's name for the adapter that we train
 
 
 def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    """Return the settings of a Llama that a laptop trains in minutes."""
+    """Return the settings of `tiny`, a new Llama."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        **TINY_SIZES,
         max_position_embeddings=8192,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 from urllib.parse import urlsplit
 
 from icdcli.errors import ConfigError
@@ -18,6 +19,14 @@ from icdcli.model.section import TFIDF
 from icdcli.offline import offline_switch
 
 TINY = "tiny"
+TINY_SIZES: dict[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+"""The sizes of `tiny`, as Hugging Face names them. A laptop trains it in minutes."""
 MINILM = "minilm"
 # all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), a BERT encoder with 22.7 million
 # weights under Apache-2.0. The Python package is by a third party, so that its weights are compared

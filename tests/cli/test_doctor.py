@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.model.hub import TINY_SIZES
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_configuration_that_can_run(icdcode, place, files):
         "name": "tiny",
         "architecture": "llama",
         "layers": 1,
-        "width": 256,
+        "width": TINY_SIZES["hidden_size"],
         "base": None,
         "here": True,
     }

@@ -13,7 +13,7 @@ from icdcli.config.loading import load_config
 from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
 from icdcli.model.backbone import load_backbone
 from icdcli.model.heads.assertion_terms import CLASSES
-from icdcli.model.hub import find_pretrained
+from icdcli.model.hub import TINY_SIZES, find_pretrained
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
 from icdcli.profiling.meta_model import meta_network, weight_sizes
@@ -309,8 +309,8 @@ def test_an_architecture_that_cannot_be_simulated_is_estimated_roughly(monkeypat
 
 def test_tiny_can_be_estimated_without_notes():
     settings = model_settings("tiny")
-    assert (settings.vocab_size, settings.hidden_size) == (16_384, 256)
-    assert estimate_memory(config_of(), LABELS).parts["weights"] > 4 * 16_384 * 256
+    assert (settings.vocab_size, settings.hidden_size) == (16_384, TINY_SIZES["hidden_size"])
+    assert estimate_memory(config_of(), LABELS).parts["weights"] > 4 * 16_384 * settings.hidden_size
 
 
 def test_parts_add_up_and_are_plain_values():
