@@ -34,7 +34,7 @@ def behavior(
         typer.Option(
             "--held-out",
             help="Test only notes with a held-out template or condition; --failures and --json "
-            "then have those of them that fail.",
+            "then show those that fail.",
         ),
     ] = False,
     html: Annotated[

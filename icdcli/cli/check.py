@@ -38,7 +38,7 @@ def check(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check sets of codes: assignable, complete, Excludes1, code first, sides and more.
+    """Check sets of codes: missing characters, Excludes1, order, sides and more.
 
     A hard finding makes a claim invalid; a soft one is for a person to decide.
 

@@ -14,8 +14,8 @@ from icdcli.report.console import Output
 app = typer.Typer(
     cls=Commands,
     help="List, search, compare and import coding systems.\n\n"
-    "An edition is a dated table of codes, such as icd10cm-2026-04. The beginning of its name "
-    "means the newest one with it.",
+    "An edition is a dated table of codes, such as icd10cm-2026-04. The beginning of a name means "
+    "the newest edition whose name begins with it.",
     no_args_is_help=True,
 )
 
@@ -25,7 +25,7 @@ _NEWEST = "icd10cm"
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """Show the editions at hand: their days, number of codes, source and license.
+    """Show the available editions: their days, number of codes, source and license.
 
     Example: icdcode codes list
     """
@@ -194,7 +194,7 @@ def import_(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="The edition's name, such as icd10cm-2027 or kcd-9.")
     ],
-    title: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
+    title: Annotated[str | None, typer.Option(help="Its full name, such as KCD 9.")] = None,
     valid_from: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The first day on which its codes are valid."),

@@ -83,6 +83,9 @@ AcceptLeaks = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="Device to use instead of the run's own: cpu, mps, 0, 1 …")
 ]
+DeviceForNotes = Annotated[
+    str | None, typer.Option(help="cpu, mps, 0, 1 … Default: the first GPU, else the CPU.")
+]
 CpuPrecision = Annotated[
     Literal["auto", "float32", "bfloat16"] | None,
     typer.Option(

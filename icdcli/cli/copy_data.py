@@ -29,7 +29,7 @@ def copy_data(
     """Copy notes and codes to this machine, to train on them.
 
     A run reads its notes again when it is resumed or evaluated, so they must stay the same. Of a
-    database, only what training reads is copied, to Parquet; nothing is written to it.
+    database, only what training reads is copied, to Parquet; the database isn't changed.
 
     Example: icdcode copy-data postgresql://me@host/cdm data/cdm
     """

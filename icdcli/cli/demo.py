@@ -90,7 +90,7 @@ def demo(
     predicts the codes of a new note, and tests what the model makes of denials, relatives,
     abbreviations and more. Writes DIR/data/demo and DIR/outputs/demo. Rerunning the
     command keeps the notes, resumes a run that was interrupted after a checkpoint, and otherwise
-    trains a new run beside the existing ones.
+    trains a new run next to the existing ones.
 
     Example: icdcode demo icdcode-demo
     """

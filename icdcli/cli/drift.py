@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from icdcli.checkpoint_path import require_checkpoint
-from icdcli.cli.common import CpuPrecision, Json, Load, RunOrCheckpoint, import_visibly
+from icdcli.cli.common import (
+    CpuPrecision,
+    DeviceForNotes,
+    Json,
+    Load,
+    RunOrCheckpoint,
+    import_visibly,
+)
 from icdcli.cli.encounter_options import (
     ByEncounterFlag,
     EncounterColumn,
@@ -38,7 +45,7 @@ def drift(
     note_type_column: NoteTypeColumn = None,
     subject_column: SubjectColumn = None,
     note_types: NoteTypesToRead = None,
-    device: Annotated[str, typer.Option(help="The device: cpu, mps, cuda …")] = "cpu",
+    device: DeviceForNotes = None,
     cpu_precision: CpuPrecision = None,
     json: Json = False,
 ) -> None:
@@ -53,6 +60,7 @@ def drift(
     output = Output(json)
     import_visibly("icdcli.drift.run", output)
     from icdcli.data.notes.files import find_notes
+    from icdcli.distributed.devices import chosen_device
     from icdcli.drift.run import measure_drift
     from icdcli.report.views.decisions.drift import drift_view
 
@@ -67,7 +75,7 @@ def drift(
             run_dir,
             notes,
             load=load,
-            device=device,
+            device=str(chosen_device(device)),
             cpu_precision=cpu_precision,
             on_progress=on_progress,
             on_warning=output.warn,

@@ -13,7 +13,7 @@ ByEncounterFlag = Annotated[
     bool,
     typer.Option(
         "--by-encounter",
-        help="Join the notes of each encounter, visit or admission to one.",
+        help="Join the notes of each encounter, visit or admission into one.",
     ),
 ]
 EncounterColumn = Annotated[

@@ -29,7 +29,7 @@ def migrate(
 
     Codes that haven't changed keep their weights. Codes that took the place of a retired one start
     from its weights and their own descriptions, and retired ones are listed. `icdcode resume` can
-    train the new run, which is beside the old one.
+    train the new run, which is next to the old one.
 
     Example: icdcode migrate outputs/laptop/laptop --code-system icd10cm-2027
     """

@@ -27,7 +27,7 @@ def plot_lr(
 ) -> None:
     """Plot the learning-rate schedule.
 
-    Also written to vis_outputs/lr_schedule.png, for a run in its folder.
+    The plot is also written to vis_outputs/lr_schedule.png; for a run, in its folder.
 
     Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
     """

@@ -8,7 +8,7 @@ import typer
 
 from icdcli.cli import review_simulate
 from icdcli.cli.command_groups import Commands
-from icdcli.cli.common import AcceptOthers, Device, DoubleShare, Json, Load, SuggestedTop
+from icdcli.cli.common import AcceptOthers, DeviceForNotes, DoubleShare, Json, Load, SuggestedTop
 from icdcli.cli.completion import complete_run
 from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError, in_shell
@@ -66,7 +66,7 @@ def import_(
         str | None, typer.Option(help="Column of the days of discharge in tables.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="Language of the notes: en, es, ko.")] = None,
-    device: Device = None,
+    device: DeviceForNotes = None,
     json: Json = False,
 ) -> None:
     """Import notes into a store, and suggest codes for them.
@@ -127,18 +127,12 @@ def _suggest(
     device: str | None,
     output: Output,
 ) -> "SuggestingProgress":
-    import torch
-
-    from icdcli.config.loading import load_config
-    from icdcli.distributed.devices import find_device
+    from icdcli.distributed.devices import chosen_device
     from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
     from icdcli.review.suggesting import suggest
 
-    place = load_config(None, [f"device={device}"]).run.device if device else "cpu"
-    if device is None and torch.cuda.is_available():
-        place = [0]
-    loaded = load_checkpoint(run, load, str(find_device(place)), output.warn)
+    loaded = load_checkpoint(run, load, str(chosen_device(device)), output.warn)
     with output.stages() as on_progress:
         return suggest(
             store,

@@ -36,10 +36,13 @@ def simulate(
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for stores, models and results.")
     ] = Path("outputs/simulation"),
-    start: Annotated[int, typer.Option(min=2, help="Notes of the first round, at random.")] = 50,
-    step: Annotated[int, typer.Option(min=1, help="Notes of each later round.")] = 50,
+    start: Annotated[
+        int, typer.Option(min=2, help="Notes in the first round, drawn at random.")
+    ] = 50,
+    step: Annotated[int, typer.Option(min=1, help="Notes in each later round.")] = 50,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Rounds. Default: until all notes are reviewed.")
+        int | None,
+        typer.Option(min=1, help="Rounds. Default: until all notes are reviewed."),
     ] = None,
     order: Annotated[
         Literal["uncertainty", "random", "both"],
@@ -53,14 +56,14 @@ def simulate(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Simulations, each with random numbers of its own.")
+        int, typer.Option(min=1, help="Number of simulations, each with its own random numbers.")
     ] = 1,
     validation_share: Annotated[
         float, typer.Option(help="Share of the reviewed notes that choose the threshold.")
     ] = 0.2,
     json: Json = False,
 ) -> None:
-    """Play a reviewer from gold labels: how many reviewed notes bring how good a model.
+    """Simulate a reviewer with gold labels, to see how many notes need to be reviewed.
 
     Each round reviews more notes in a store, exports them, trains on them, and measures the model
     on notes that aren't reviewed. A repeated command continues where it was stopped.

@@ -10,7 +10,7 @@ from icdcli.checkpoint_path import require_checkpoint
 from icdcli.cli.common import (
     AcceptOthers,
     CpuPrecision,
-    Device,
+    DeviceForNotes,
     DoubleShare,
     Json,
     Load,
@@ -51,7 +51,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0: any free port.")] = 8765,
     load: Load = "metric",
-    device: Device = None,
+    device: DeviceForNotes = None,
     cpu_precision: CpuPrecision = None,
     top: SuggestedTop = 10,
     accept_others: AcceptOthers = False,
@@ -128,7 +128,7 @@ def serve(
     request_notes: Annotated[int, typer.Option(min=1, help="Maximum notes per request.")] = 256,
     json: Json = False,
 ) -> None:
-    """Open a page to review suggested codes in, and a service that codes notes over HTTP.
+    """Serve a page on which people review suggested codes, and a service that codes notes.
 
     Only this computer reaches it, unless --host says otherwise. Reviewers' decisions are in the
     store; what the page has sent is on the disk, even if the server is killed.

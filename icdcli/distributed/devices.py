@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 
 import torch
 
+from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 
 _ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
@@ -53,6 +54,20 @@ def find_device(device: str | list[int], local_rank: int = 0) -> torch.device:
         )
     let_memory_grow(os.environ)
     return torch.device("cuda", numbers[local_rank])
+
+
+def chosen_device(given: str | None) -> torch.device:
+    """Return the torch device for new notes.
+
+    Args:
+        given: The device as on the command line, such as ``0``; None: the first GPU, else the CPU.
+
+    Raises:
+        ConfigError: If it isn't a device, or this machine doesn't have it.
+    """
+    if given is None:
+        return find_device([0] if torch.cuda.is_available() else "cpu")
+    return find_device(load_config(None, [f"device={given}"]).run.device)
 
 
 def let_memory_grow(environment: MutableMapping[str, str]) -> None:

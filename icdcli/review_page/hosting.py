@@ -176,16 +176,10 @@ def _fill(
 def _load(
     model: ServedModel, codebook: Codebook | None, on_warning: Callable[[str], object]
 ) -> "LoadedCheckpoint":
-    import torch
-
-    from icdcli.config.loading import load_config
-    from icdcli.distributed.devices import find_device
+    from icdcli.distributed.devices import chosen_device
     from icdcli.model.checkpoint import load_checkpoint
 
-    place: str | list[int] = [0] if torch.cuda.is_available() else "cpu"
-    if model.device is not None:
-        place = load_config(None, [f"device={model.device}"]).run.device
-    device = str(find_device(place))
+    device = str(chosen_device(model.device))
     loaded = load_checkpoint(model.run, model.load, device, on_warning, model.cpu_precision)
     if codebook is not None:
         codebook.of_model = frozenset(loaded.model.labels.codes)

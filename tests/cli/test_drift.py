@@ -105,3 +105,9 @@ def test_notes_are_joined_as_those_of_training(icdcode, trained, notes, tmp_path
     words = ("drift", trained, tmp_path / "halves.csv", "--json")
     joined = icdcode(*words, "--encounter-column", "visit", "--time-column", "at").json
     assert (joined["notes"], icdcode(*words).json["notes"]) == (40, 80)
+
+
+@pytest.mark.parametrize("device", ["7", "cuda", "gpu"])
+def test_a_device_that_is_not_there_is_refused(icdcode, trained, notes, device):
+    answer = icdcode("drift", trained, notes / "other.csv", "--device", device)
+    assert answer.code == 2 and answer.err.count("error:") == 1 and "device" in answer.err, answer
