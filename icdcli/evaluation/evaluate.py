@@ -29,6 +29,7 @@ from icdcli.evaluation.predictions.ancestors import hierarchical_counts_of
 from icdcli.evaluation.principal.measuring import principal_notes, with_principal
 from icdcli.evaluation.score_split import SplitScores, non_finite_documents, with_missed
 from icdcli.icd.code_system import CodeSystem
+from icdcli.io.files import json_values
 from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
@@ -172,28 +173,29 @@ class Evaluation:
         }
         if self.threshold.how != "fixed":
             threshold["threshold_tuned_on"] = self.threshold.tuned_on
-        rows = {row.without or "nothing": _finite(row.metrics) for row in self.ablation}
+        rows = {row.without or "nothing": row.metrics for row in self.ablation}
         ablation = {"ablation": rows} if rows else {}
         checks = {"checks": self.checks.to_json()} if self.checks else {}
-        return {
-            "split": self.split,
-            **self.about,
-            **threshold,
-            **self.counts,
-            "notes": self.notes,
-            "metrics": _finite(self.metrics),
-            "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
-            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
-            **({"hierarchical": dict(self.hierarchical)} if self.hierarchical else {}),
-            "by_kind": {name: _finite(values) for name, values in self.by_kind.items()},
-            "by_training_frequency": {
-                name: _finite(values) for name, values in self.by_training_frequency.items()
-            },
-            "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
-            **checks,
-            **({} if self.acceptance is None else {"acceptance": self.acceptance.to_json()}),
-            **ablation,
-        }
+        plain: dict[str, Any] = json_values(
+            {
+                "split": self.split,
+                **self.about,
+                **threshold,
+                **self.counts,
+                "notes": self.notes,
+                "metrics": self.metrics,
+                "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
+                "intervals": self.intervals,
+                **({"hierarchical": self.hierarchical} if self.hierarchical else {}),
+                "by_kind": self.by_kind,
+                "by_training_frequency": self.by_training_frequency,
+                "by_chapter": self.by_chapter,
+                **checks,
+                **({} if self.acceptance is None else {"acceptance": self.acceptance.to_json()}),
+                **ablation,
+            }
+        )
+        return plain
 
 
 def evaluate_split(
@@ -287,7 +289,3 @@ def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
             "(label_space: seen). For new notes, nobody knows these codes. For a number that holds "
             "for new notes, train with label_space: train or categories."
         )
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -29,7 +29,7 @@ from icdcli.model.coding_model import select_codes
 TOP_CODES = 20
 """Top-scored codes per document in predictions.parquet, besides all gold and predicted codes."""
 
-STATISTICS = "statistics.npz"
+METRICS_JSON, STATISTICS = "metrics.json", "statistics.npz"
 _GROUP = 1000  # documents per row group of predictions.parquet
 _FORMAT = 2
 
@@ -46,6 +46,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / METRICS_JSON).unlink(
+            missing_ok=True
+        )  # of an evaluation whose files are replaced now
         write_atomically(folder / "per_code.csv", _per_code(evaluation))
         _write_predictions(folder / "predictions.parquet", evaluation)
         about = {"threshold": str(evaluation.threshold), **evaluation.about}
@@ -55,7 +58,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
             curve = evaluation.acceptance.curve.to_csv()
             write_atomically(folder / "risk_coverage.csv", curve)
         write_atomically(
-            folder / "metrics.json",
+            folder / METRICS_JSON,
             json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n",
         )
 

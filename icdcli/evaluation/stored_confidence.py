@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
-from icdcli.evaluation.files import TOP_CODES
+from icdcli.evaluation.files import METRICS_JSON, TOP_CODES
 from icdcli.io.manifest import checkpoint_identity
 from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.confidence import SUGGESTED, Confidence, fit_confidence
@@ -118,7 +118,7 @@ def _folder(checkpoint: Path) -> Path:
 def _evaluated(checkpoint: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the validation metrics if they are those of this checkpoint."""
     try:
-        metrics = json.loads((_folder(checkpoint) / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((_folder(checkpoint) / METRICS_JSON).read_text(encoding="utf-8"))
         same = metrics.items() >= checkpoint_identity(manifest).items()
     except (OSError, ValueError, AttributeError):
         return None

@@ -5,11 +5,13 @@ same for folders is in `icdcli.io.folders`.
 """
 
 import json
+import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.remote.paths import is_remote, remote
@@ -96,6 +98,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with writing(path), replacing(path, private=False, durable=True) as temporary:
         temporary.write_bytes(data)
+
+
+def json_values(value: Any) -> Any:
+    """Convert a value to JSON types; NaN and infinity, which JSON lacks, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
+        return json_values(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
 
 
 def write_json(path: Path, content: object) -> None:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from icdcli.errors import ResumeError
+from icdcli.io.files import json_values
 
 MANIFEST = "manifest.json"
 
@@ -28,7 +28,7 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
         if path.is_file() and path != folder / MANIFEST and inner.isdisjoint(path.parents)
     ]
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
-    content = _without_nan({**about, "files": files})
+    content = json_values({**about, "files": files})
     (folder / MANIFEST).write_text(
         json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8"
     )
@@ -102,13 +102,6 @@ def verify(folder: Path) -> dict[str, Any]:
                 f"{folder / name}: was changed or is damaged (its SHA-256 isn't the manifest's)."
             )
     return manifest
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace numbers that JSON lacks, such as an undefined metric, by null."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sha256(path: Path) -> str:

@@ -7,18 +7,17 @@ data is never read as markup, and its control characters never reach the termina
 """
 
 import json as json_module
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from icdcli.io.files import json_values
 from icdcli.io.progress import Progress
 from icdcli.report.formatting import plain
 from icdcli.report.progress import BarProgress, LineProgress, ProgressView
@@ -49,19 +48,6 @@ def _size_instead_of(variable: str, smallest: int, usual: int) -> int | None:
     """
     value = os.environ.get(variable, "")
     return usual if value.isdecimal() and int(value) < smallest else None
-
-
-def _jsonable(value: Any) -> Any:
-    """Convert a value to JSON types; NaN and infinity, which JSON lacks, become null."""
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
-        return _jsonable(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
 
 
 class Output:
@@ -134,7 +120,7 @@ class Output:
         if self.events:
             self.event("result", mapping)
             return
-        sys.stdout.write(json_module.dumps(_jsonable(mapping), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json_module.dumps(json_values(mapping), indent=2, allow_nan=False) + "\n")
         sys.stdout.flush()
 
     def event(self, name: str, values: Mapping[str, Any]) -> None:
@@ -147,7 +133,7 @@ class Output:
         if not self.events or self._errors_only:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"event": name, "time": now, **_jsonable(values)}
+        line = {"event": name, "time": now, **json_values(values)}
         sys.stdout.write(json_module.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         sys.stdout.flush()
 

@@ -156,6 +156,19 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
     assert (tmp_path / "test" / "predictions.parquet").stat().st_mode & 0o777 == 0o600
 
 
+def test_files_that_are_replaced_have_no_metrics_until_all_are_written(
+    made_up_evaluation: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_evaluation(tmp_path, made_up_evaluation())
+    monkeypatch.setattr("icdcli.evaluation.files.write_statistics", full_disk)
+    with pytest.raises(DataError, match="can't be written"):
+        write_evaluation(tmp_path, made_up_evaluation(seed=1))
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def test_an_undefined_metric_is_null(made_up_evaluation: Make) -> None:
     written = made_up_evaluation(documents=1).to_json()
     assert written["metrics"]["aucroc_macro"] is None

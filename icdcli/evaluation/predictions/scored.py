@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.corpus.reader import Labels
-from icdcli.evaluation.files import STATISTICS, write_statistics
+from icdcli.evaluation.files import METRICS_JSON, STATISTICS, write_statistics
 from icdcli.evaluation.groups import GroupMetrics
 from icdcli.evaluation.predictions.listed import Shape
 from icdcli.evaluation.predictions.scoring import PredictedCodes
-from icdcli.io.files import replacing, write_atomically, writing
+from icdcli.io.files import json_values, replacing, write_atomically, writing
 from icdcli.metrics.bootstrap import RESAMPLES, Interval
 from icdcli.metrics.document_statistics import Statistics
 
@@ -97,25 +97,21 @@ class ScoredPredictions:
             "evidence_matches": self.matches,
             "cost": self.cost,
         }
-        return {
-            **self.about,
-            "shape": self.shape,
-            **self.counts,
-            "notes": list(self.notes),
-            "metrics": _finite(self.statistics.metrics),
-            "unavailable": dict(self.unavailable),
-            "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
-            "intervals": {name: list(bounds) for name, bounds in intervals.items()},
-            **{name: _finite(values) for name, values in parts.items() if values},
-            **{
-                name: {group: _finite(values) for group, values in found.items()}
-                for name, found in self.groups.items()
-            },
-        }
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+        plain: dict[str, Any] = json_values(
+            {
+                **self.about,
+                "shape": self.shape,
+                **self.counts,
+                "notes": list(self.notes),
+                "metrics": self.statistics.metrics,
+                "unavailable": dict(self.unavailable),
+                "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
+                "intervals": intervals,
+                **{name: values for name, values in parts.items() if values},
+                **self.groups,
+            }
+        )
+        return plain
 
 
 def write_scored(folder: Path, scored: ScoredPredictions) -> None:
@@ -130,6 +126,9 @@ def write_scored(folder: Path, scored: ScoredPredictions) -> None:
     """
     with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / METRICS_JSON).unlink(
+            missing_ok=True
+        )  # of predictions whose files are replaced now
         write_atomically(folder / "per_code.csv", _per_code(scored))
         _write_predictions(folder / "predictions.parquet", scored)
         predicted = scored.predicted
@@ -137,7 +136,7 @@ def write_scored(folder: Path, scored: ScoredPredictions) -> None:
             folder / STATISTICS, scored.statistics, predicted.ids, predicted.codes, scored.about
         )
         content = json.dumps(scored.to_json(), indent=2, ensure_ascii=False)
-        write_atomically(folder / "metrics.json", content + "\n")
+        write_atomically(folder / METRICS_JSON, content + "\n")
 
 
 def _per_code(scored: ScoredPredictions) -> str:
