@@ -30,6 +30,7 @@ from icdcli.evaluation.predictions.scoring import (
     spell,
     statistics_of_predictions,
 )
+from icdcli.evaluation.predictions.spelling import guess_system
 from icdcli.evaluation.predictions.tables import ColumnNames
 from icdcli.metrics.bootstrap import (
     RESAMPLES,
@@ -110,7 +111,7 @@ def score_predictions(
         for document in listed.documents.values():
             document.codes = [code._replace(predicted=None) for code in document.codes]
     spelled = spell(listed, truth, predictions)
-    notes += _about_spelling(listed, spelled)
+    notes += _about_spelling(listed, spelled) + _about_system(spelled, truth, predictions)
     predicted = arrange(listed, truth, spelled, threshold)
     statistics, unavailable = statistics_of_predictions(predicted, listed.shape)
     labels = _labels(predicted, truth)
@@ -251,6 +252,18 @@ def _about_spelling(listed: CodeListing, spelled: Mapping[str, str]) -> list[str
     return notes
 
 
+def _about_system(spelled: Mapping[str, str], truth: GoldCodes, where: Path) -> list[str]:
+    """Return a note if most predicted codes are of another system than the gold codes."""
+    shape = None if truth.system is None else truth.system.shape
+    found = guess_system(spelled.values())
+    if shape is None or found in (None, shape):
+        return []
+    return [
+        f"Most codes of {where.name} are of {found}, but the gold codes are of {shape}. Codes of "
+        "two systems are never the same."
+    ]
+
+
 def _labels(predicted: PredictedCodes, truth: GoldCodes) -> Labels:
     system = truth.system
     titles = tuple(
@@ -306,7 +319,7 @@ def _codiesp(listed: CodeListing, truth: GoldCodes) -> dict[str, float]:
         if listed.shape == "scores":
             codes = sorted(document.codes, key=lambda code: -(code.score or 0.0))
         else:
-            codes = document.codes
+            codes = [code for code in document.codes if code.predicted is not False]
         return [code.code.lower() for code in codes]
 
     values = codiesp_script_metrics(

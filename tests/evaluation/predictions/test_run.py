@@ -311,6 +311,38 @@ def test_a_corpus_gives_groups_evidence_and_its_split(prepared_codiesp) -> None:
     assert open_code_system("icd10").to_json() == found.about["editions"]
 
 
+def test_codes_marked_as_not_predicted_do_not_count_for_the_script(
+    prepared_codiesp, tmp_path: Path
+) -> None:
+    folder, _ = prepared_codiesp
+    table = "id,code,predicted,gold\nv1,I10,True,True\nv1,E11.9,False,True\nv2,I10,True,True\n"
+    path = written(tmp_path / "p.csv", table)
+    found = score_predictions(path, folder, ScoreOptions(split="validation"))
+    assert found.codiesp["recall"] == found.statistics.metrics["recall_micro"] == 2 / 3
+
+
+def test_predictions_of_another_system_than_the_gold_codes(tmp_path: Path) -> None:
+    found = scored(tmp_path, "id,codes\na,401.9\nb,486\nc,R52\n")
+    assert any("p.csv are of icd9, but the gold codes are of icd10" in n for n in found.notes)
+    found = scored(tmp_path, "id,codes\na,I10\nb,486\nc,R52\n")
+    assert not any("the gold codes are of icd10" in n for n in found.notes)
+
+
+def test_files_that_are_replaced_have_no_metrics_until_all_are_written(
+    tmp_path: Path, monkeypatch
+) -> None:
+    found = scored(tmp_path, "id,codes\na,I10\n")
+    write_scored(tmp_path / "out", found)
+    monkeypatch.setattr("icdcli.evaluation.predictions.scored.write_statistics", full_disk)
+    with pytest.raises(DataError, match="can't be written"):
+        write_scored(tmp_path / "out", found)
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def full_disk(*_) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_the_folder_and_its_prepared_corpus_give_the_same(prepared_codiesp) -> None:
     folder, path = prepared_codiesp
     of_corpus = score_predictions(path, folder, ScoreOptions(split="validation")).to_json()
