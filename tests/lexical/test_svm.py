@@ -34,46 +34,64 @@ def objective(features, signs, weights, offset):
     return 0.5 * (weights @ weights + offset**2) + (slack**2).sum()
 
 
-def test_a_block_reaches_the_minimum_of_each_label():
+@pytest.mark.parametrize(("common", "part"), [(1024, 3072), (2, 100), (0, 7)])
+def test_a_block_reaches_the_minimum_of_each_label(monkeypatch, common, part):
+    monkeypatch.setattr(subspaces, "_MOST_COMMON", common)
+    monkeypatch.setattr(subspaces, "_PART", part)
     features, targets = texts_like()
     signs = np.where(targets.T, 1, -1).astype(np.int8)
-    found = fit_block(SharedFeatures.of(features), signs, 1e-4).astype(np.float64)
+    every = np.ones(DOCUMENTS, bool)
+    found = fit_block(SharedFeatures.of(features), targets.T, every, 1e-4).astype(np.float64)
     for label in range(LABELS):
         best = LinearSVC(dual=False, tol=1e-6, max_iter=10_000).fit(features, targets[:, label])
         least = objective(features, signs[label], best.coef_[0], best.intercept_[0])
-        mine = objective(features, signs[label], found[:-1, label], found[-1, label])
+        mine = objective(features, signs[label], found[label, :-1], found[label, -1])
         assert mine <= least * (1 + 1e-5)
         np.testing.assert_allclose(
-            found[:-1, label], best.coef_[0], atol=0.01 * np.abs(best.coef_).max()
+            found[label, :-1], best.coef_[0], atol=0.01 * np.abs(best.coef_).max()
+        )
+
+
+def test_the_curvature_is_that_of_vectors_and_of_the_rest_of_the_diagonal():
+    draw = np.random.default_rng(0)
+    vectors, _ = np.linalg.qr(draw.normal(size=(30, 4)))
+    squares, rest, share = np.array([90.0, 30, 8, 0]), draw.random(30) * 5, 0.25
+    products = vectors * squares @ vectors.T
+    curvature = subspaces._Curvature.of(
+        vectors.astype(np.float32), squares, np.diag(products) + rest
+    )
+    gradient = draw.normal(size=(30, 3)).astype(np.float32)
+    found = curvature.solved(gradient, np.array([share, 1, share]))
+    for label, active in enumerate([share, 1, share]):
+        full = np.eye(30) + 2 * active * (products + np.diag(rest))
+        np.testing.assert_allclose(
+            found[:, label], np.linalg.solve(full, gradient[:, label]), rtol=1e-3, atol=1e-4
         )
 
 
 def test_documents_that_are_left_out_change_nothing():
     features, targets = texts_like()
-    signs = np.where(targets.T, 1, -1).astype(np.int8)
-    signs[:, 300:] = 0
-    some = signs[(signs > 0).any(axis=1)]
-    found = fit_block(SharedFeatures.of(features), some, 1e-4)
-    of_few = fit_block(SharedFeatures.of(features[:300]), some[:, :300], 1e-4)
+    some = targets.T[targets[:300].any(axis=0)]
+    found = fit_block(SharedFeatures.of(features), some, np.arange(DOCUMENTS) < 300, 1e-4)
+    every = np.ones(300, bool)
+    of_few = fit_block(SharedFeatures.of(features[:300]), some[:, :300], every, 1e-4)
     np.testing.assert_allclose(found, of_few, atol=0.01 * np.abs(of_few).max())
 
 
 def test_a_label_does_not_depend_on_the_others_of_its_block():
     features, targets = texts_like()
-    signs = np.where(targets.T, 1, -1).astype(np.int8)
-    documents = SharedFeatures.of(features)
-    together, alone = fit_block(documents, signs, 1e-3), fit_block(documents, signs[7:8], 1e-3)
-    np.testing.assert_allclose(together[:, 7], alone[:, 0], atol=1e-4)
+    documents, every = SharedFeatures.of(features), np.ones(DOCUMENTS, bool)
+    together = fit_block(documents, targets.T, every, 1e-3)
+    [alone] = fit_block(documents, targets.T[7:8], every, 1e-3)
+    np.testing.assert_allclose(together[7], alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("documents", [2, 3, 14])
 def test_a_few_documents_have_few_singular_vectors(documents):
     features = sparse.csr_matrix(np.eye(documents, 20))
-    signs = np.where(np.arange(documents) == 0, 1, -1).astype(np.int8)[None]
-    [values] = (
-        SharedFeatures.of(features).features_NF
-        @ fit_block(SharedFeatures.of(features), signs, 1e-3)
-    ).T
+    first, every = np.arange(documents)[None] == 0, np.ones(documents, bool)
+    [weights] = fit_block(SharedFeatures.of(features), first, every, 1e-3)
+    values = features @ weights[:-1] + weights[-1]
     assert values[0] > values[1:].max()
 
 

@@ -116,12 +116,12 @@ def _fit_one(
 def _fit_together(
     documents: SharedFeatures, targets_NB: sparse.csc_matrix, counted_N: NDArray[np.bool_]
 ) -> list[Classifier]:
-    signs_BN = np.where(targets_NB.T.toarray(), 1, -1).astype(np.int8) * counted_N
-    positives_B, counted = (signs_BN > 0).sum(axis=1), int(counted_N.sum())
+    positive_BN = targets_NB.T.toarray() & counted_N
+    positives_B, counted = positive_BN.sum(axis=1), int(counted_N.sum())
     learned = np.flatnonzero((positives_B > 0) & (positives_B < counted))
     found = [_constant(bool(positives == counted)) for positives in positives_B]
     if len(learned):
-        weights_BF = np.ascontiguousarray(fit_block(documents, signs_BN[learned], _TOLERANCE).T)
+        weights_BF = fit_block(documents, positive_BN[learned], counted_N, _TOLERANCE)
         for label, weights in zip(learned.tolist(), weights_BF, strict=True):
             found[label] = _without_small(weights[:-1], float(weights[-1]))
     return found
