@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _AUTO = Threshold(how="auto")
 _METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
-_SYNONYM_PARTS = ("descriptions", "terms")
+_SYNONYM_PARTS = ("descriptions", "terms", "translations")
 
 Parts = dict[str, NDArray[np.float32]]
 

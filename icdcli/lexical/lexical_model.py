@@ -388,7 +388,8 @@ def _seen(
 
 def _as_read(documents: TrainingDocuments, reading: NoteReading, view: View) -> TrainingDocuments:
     """Return the training documents as a view has them, read."""
-    return replace(documents, texts=Restarting(documents.texts, partial(_read, reading, view)))
+    texts = Restarting(documents.texts, partial(_read, reading, view))
+    return replace(documents, texts=texts, language=reading.views.language)
 
 
 def _read(reading: NoteReading, view: View, text: str) -> str:

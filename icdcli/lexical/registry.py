@@ -36,6 +36,7 @@ class TrainingDocuments:
         annotations: The annotations of each document, empty for a document that nobody annotated;
             None if there are none at all.
         with_lexicon: Whether the clinical lexicon is on; without it, parts are as in version 0.1.
+        language: The language of the documents; None: it doesn't matter.
     """
 
     texts: Iterable[str] = field(repr=False)  # not for logs and tracebacks
@@ -43,6 +44,7 @@ class TrainingDocuments:
     descriptions: Descriptions
     annotations: Annotations | None = None
     with_lexicon: bool = False
+    language: str | None = None
 
     @property
     def number_of_labels(self) -> int:

@@ -19,10 +19,11 @@ _SAMPLE = 1_000
 def _fit(documents: TrainingDocuments) -> DescriptionOverlap | None:
     if not any(documents.descriptions):
         return None
-    return DescriptionOverlap.fit(documents.descriptions, _sample(documents))
+    return DescriptionOverlap.fit(documents.descriptions, sample_of(documents))
 
 
-def _sample(documents: TrainingDocuments) -> Iterable[str]:
+def sample_of(documents: TrainingDocuments) -> Iterable[str]:
+    """Return the documents from which words get their weights."""
     every = -(-len(documents.targets) // _SAMPLE)
     texts, step = documents.texts, max(every, 1)
     return texts.every(step) if isinstance(texts, Restarting) else islice(texts, 0, None, step)
@@ -32,7 +33,7 @@ def _fit_history(
     overlap: DescriptionOverlap, documents: TrainingDocuments, labels: Sequence[int]
 ) -> DescriptionOverlap:
     # What words are worth doesn't depend on the view, so that scores can be compared.
-    return overlap.only(labels, _sample(documents))
+    return overlap.only(labels, sample_of(documents))
 
 
 def _fit_out_of_fold(
