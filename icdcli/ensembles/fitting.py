@@ -10,7 +10,7 @@ Shapes: N documents, L labels, M members, X pairs of a document and a code.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
 
@@ -52,12 +52,14 @@ class HeldOutScores:
         source: How they were made, in words.
         documents: The documents.
         logits: Member to its logits_NL of the ensemble's codes.
+        known: Member to the labels that it has, if it lacks some: others aren't calibrated.
         candidates_NL: The codes that a model without the document's fold has; None: all.
     """
 
     source: str
     documents: Documents
     logits: Logits
+    known: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     candidates_NL: Booleans | None = None
 
     @property
@@ -77,11 +79,24 @@ class HeldOutScores:
         candidates_NL = None if self.candidates_NL is None else self.candidates_NL[rows_N]
         logits = {name: part[rows_N] for name, part in self.logits.items()}
         documents = self.documents.take(np.flatnonzero(rows_N).tolist())
-        return HeldOutScores(self.source, documents, logits, candidates_NL)
+        return replace(self, documents=documents, logits=logits, candidates_NL=candidates_NL)
 
     def only(self, name: str) -> "HeldOutScores":
         """Return the scores of one member."""
         return replace(self, logits={name: self.logits[name]})
+
+    def calibrated(self, name: str, calibration: LogitCalibration) -> NDArray[np.float32]:
+        """Return calibrated logits_NL of a member, which are new."""
+        logits_NL = self.logits[name].copy()
+        if (known := self.known.get(name)) is None:
+            return calibration.of(logits_NL)
+        logits_NL[:, known] = calibration.of(logits_NL[:, known])
+        return logits_NL
+
+    def fit_calibration(self, name: str, possible_NL: Booleans) -> LogitCalibration:
+        """Fit the calibration of a member to the codes that it has; see `possible_NL`."""
+        known = self.known.get(name, slice(None))
+        return _calibration(self.logits[name][:, known], possible_NL[:, known], self.source)
 
 
 @dataclass(frozen=True)
@@ -101,16 +116,18 @@ class FittedEnsemble:
     def scored(self, held_out: HeldOutScores) -> FusedScores:
         """Return the scores of documents from the members' logits, which aren't changed."""
         return fuse(
-            self.calibrated(held_out.logits),
+            self.calibrated(held_out),
             held_out.targets_NL,
             self.fusion,
             self.threshold,
             missed_columns(held_out.documents),
         )
 
-    def calibrated(self, logits: Logits) -> dict[str, NDArray[np.float32]]:
+    def calibrated(self, held_out: HeldOutScores) -> dict[str, NDArray[np.float32]]:
         """Return calibrated copies of the members' logits."""
-        return {name: self.calibrations[name].of(part.copy()) for name, part in logits.items()}
+        return {
+            name: held_out.calibrated(name, self.calibrations[name]) for name in held_out.logits
+        }
 
 
 def fit_ensemble(
@@ -126,10 +143,8 @@ def fit_ensemble(
         threshold: Kept as it is if it is fixed; None: one threshold is tuned.
     """
     source, possible_NL = held_out.source, held_out.possible_NL
-    calibrations = {
-        name: _calibration(part, possible_NL, source) for name, part in held_out.logits.items()
-    }
-    parts = {name: calibrations[name].of(part.copy()) for name, part in held_out.logits.items()}
+    calibrations = {name: held_out.fit_calibration(name, possible_NL) for name in held_out.logits}
+    parts = {name: held_out.calibrated(name, one) for name, one in calibrations.items()}
     equal = Fusion(dict.fromkeys(parts, 1 / len(parts)), 0, source)
     if weights == "fitted":
         fusion = _fitted_weights(parts, calibrations, possible_NL, source) or equal

@@ -50,7 +50,8 @@ def out_of_fold_scores(
         logits[member.name] = member.placed(own_NM)
         places = [model.labels.index[code] for code in one.labels.codes]
         candidates_NL[:, places] |= one.candidates_NL
-    return HeldOutScores(known[0].source, _documents(known[0], model), logits, candidates_NL)
+    documents = _documents(known[0], model)
+    return HeldOutScores(known[0].source, documents, logits, model.known_labels, candidates_NL)
 
 
 def _of_member(one: Candidate) -> OutOfFold | None:

@@ -157,7 +157,7 @@ def ensemble_runs(
     model.members = [
         replace(member, calibration=fitted.calibrations[member.name]) for member in model.members
     ]
-    calibrated = fitted.calibrated(held_out.logits)
+    calibrated = fitted.calibrated(held_out)
     loss = ensemble_losses(calibrated, fitted.fusion, held_out.documents.targets)
     fused = fitted.scored(held_out)
     evaluated = only_validation(
@@ -184,7 +184,7 @@ def _held_out_scores(
     if not can_fit(candidates, corpus):
         return out_of_fold_scores(candidates, model)
     scored = model.score_split(corpus, TUNED_ON, on_progress)
-    return HeldOutScores(TUNED_ON, scored.documents, scored.parts)
+    return HeldOutScores(TUNED_ON, scored.documents, scored.parts, model.known_labels)
 
 
 def _made(

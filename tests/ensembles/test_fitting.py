@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,10 +73,26 @@ def test_codes_that_no_model_could_know_change_no_weight(drawn):
     candidates_NL = np.ones(targets_NL.shape, bool)
     candidates_NL[:, 0] = False
     with_unknown = held_out(targets_NL, one=unknown_NL)
-    masked = HeldOutScores("validation", with_unknown.documents, with_unknown.logits, candidates_NL)
+    masked = replace(with_unknown, candidates_NL=candidates_NL)
     expected, found = (fit_ensemble(each).calibrations["one"] for each in (plain, masked))
     assert found.slope == pytest.approx(expected.slope, abs=0.01)
     assert abs(fit_ensemble(with_unknown).calibrations["one"].bias - expected.bias) > 1
+
+
+def test_codes_that_a_member_lacks_are_not_calibrated(drawn):
+    draw, truth_NL, targets_NL = drawn
+    known = np.arange(1, LABELS)
+    scaled_NL = 2 * truth_NL + 1
+    scaled_NL[:, 0] = -3  # their frequency
+    other_NL = truth_NL + draw.normal(0, 1, truth_NL.shape)
+    scores = replace(held_out(targets_NL, one=scaled_NL, other=other_NL), known={"one": known})
+    fitted = fit_ensemble(scores)
+    own_NL = 2 * truth_NL[:, 1:] + 1
+    alone = fit_ensemble(held_out(targets_NL[:, 1:], one=own_NL)).calibrations["one"]
+    assert fitted.calibrations["one"] == alone
+    calibrated_NL = fitted.calibrated(scores)["one"]
+    assert (calibrated_NL[:, 0] == -3).all()
+    assert np.allclose(calibrated_NL[:, 1:], alone.slope * own_NL + alone.bias, atol=1e-5)
 
 
 def test_correlations_of_errors_are_those_of_numpy(drawn):

@@ -236,6 +236,9 @@ def test_a_member_with_fewer_codes_says_their_frequency(train_member, tmp_path):
     kept = [opened.model.labels.index[code] for code in run.labels.codes]
     placed = member.calibrated(own.copy())
     assert np.array_equal(placed[:, kept], member.calibration.of(own))
+    # What was fitted and measured is what it predicts with.
+    losses_N = opened.model.score_split(opened.corpus, "validation").losses_N
+    assert opened.manifest["validation_loss"] == pytest.approx(losses_N.mean())
 
 
 def test_the_checkpoint_knows_what_scores_mean(made):

@@ -77,6 +77,11 @@ class EnsembleModel:
         return tuple(member.name for member in self.members) if len(self.members) > 1 else ()
 
     @property
+    def known_labels(self) -> dict[str, NDArray[np.int64]]:
+        """Return, of each member that lacks codes, the labels that it has."""
+        return {member.name: member.places_M for member in self.members if member.lacks}
+
+    @property
     def shares(self) -> Mapping[str, float]:
         """Return the share of each member in the weights of all."""
         weights = {member.name: 1.0 for member in self.members}

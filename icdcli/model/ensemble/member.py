@@ -70,7 +70,7 @@ class Member:
         return len(self.labels) - len(self.model.labels)
 
     @cached_property
-    def _places_M(self) -> NDArray[np.int64]:
+    def places_M(self) -> NDArray[np.int64]:
         """Return the label of each of the member's codes in the ensemble.
 
         Raises:
@@ -98,13 +98,13 @@ class Member:
             return logits_NM
         logits_NL = np.empty((len(logits_NM), len(self.labels)), np.float32)
         logits_NL[:] = self.neutral_L
-        logits_NL[:, self._places_M] = logits_NM
+        logits_NL[:, self.places_M] = logits_NM
         return logits_NL
 
     def own(self, labels: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return the member's own labels of some labels of the ensemble; -1: it lacks the code."""
         own_L = np.full(len(self.labels), -1, np.int64)
-        own_L[self._places_M] = np.arange(len(self._places_M))
+        own_L[self.places_M] = np.arange(len(self.places_M))
         found: NDArray[np.int64] = own_L[labels]
         return found
 
