@@ -1,7 +1,7 @@
 """``icdcode compare``: runs side by side on the same documents."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,9 @@ def compare(
         ),
     ],
     load: Load = "metric",
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="The split to compare on.")
+    ] = "test",
     intersection: Annotated[
         bool,
         typer.Option(

@@ -32,7 +32,7 @@ from icdcli.ensembles.run import MadeEnsemble, ensemble_runs
 from icdcli.errors import DataError, IcdcodeError, in_shell
 from icdcli.io.files import write_json, writing
 from icdcli.io.progress import Progress
-from icdcli.run_dir import RunDir, checkpoint_folder, require_project, train_alone
+from icdcli.run_dir import RunDir, checkpoint_folder, require_idle, require_project, train_alone
 from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.setting_up.earlier_run import has_checkpoint
 
@@ -201,7 +201,8 @@ def train_members(
     Raises:
         DataError: If the run folder can't be read or written.
         MemberStoppedError: If a training fails or is interrupted. Nothing of the others is lost.
-        ResumeError: If a member has checkpoints whose names are lost.
+        ResumeError: If a process still trains a member, or it has checkpoints whose names are
+            lost.
     """
     running = RunningTrainings()
     command = command or partial(_run_process, running=running)
@@ -209,8 +210,9 @@ def train_members(
         (run.root / MEMBERS).mkdir(mode=0o700, exist_ok=True)
     finished = finished_seeds(run)
     waiting = [seed for seed in config.run.seeds if seed not in finished]
-    for seed in waiting:
-        has_checkpoint(member_run(run, seed))  # reports lost names before any training
+    for seed in waiting:  # before any training
+        require_idle(member_run(run, seed), on_message)  # of a command that was killed
+        has_checkpoint(member_run(run, seed))  # reports lost names
     devices = _devices(config)
     free: Queue[str | None] = Queue()
     for device in devices:

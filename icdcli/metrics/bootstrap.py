@@ -126,6 +126,8 @@ def differences(
             low, high = (
                 (-1.0, 1.0) if np.isnan(values_R).all() else _bounds(value, values_R, len(first))
             )
+            if name != "loss":
+                low, high = max(low, -1.0), min(high, 1.0)
             enough = documents_that_differ(first, second, name) >= MIN_DIFFERENT
             found[name] = Difference(value, low, high, sure=enough and not low <= 0 <= high)
     return found

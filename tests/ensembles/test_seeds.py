@@ -22,7 +22,7 @@ from icdcli.ensembles.seeds import (
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.model.checkpoint import load_model
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
-from icdcli.run_dir import RunDir
+from icdcli.run_dir import RunDir, train_alone
 from icdcli.training.run import run_training
 
 pytestmark = pytest.mark.filterwarnings("ignore:leakage")
@@ -159,6 +159,17 @@ def test_seeds_that_learn_the_principal_diagnosis_are_warned_of_before(seeds_con
         )
     [warning] = warned
     assert "doesn't choose the principal diagnosis" in warning
+
+
+def test_a_member_that_an_earlier_command_still_trains_is_left_alone(seeds_config):
+    run, command = new_seeds_run(seeds_config()), InThisProcess()
+    orphan = RunDir(run.root / "members" / "seed0")
+    orphan.root.mkdir(parents=True)
+    orphan.steps.write_text("")
+    with train_alone(orphan, pytest.fail), pytest.raises(ResumeError, match="is being trained by"):
+        train_seeds(run, on_message=print, command=command)
+    assert command.words == []
+    assert orphan.steps.exists()
 
 
 def test_lost_checkpoints_of_a_member_are_reported_before_any_training(seeds_config):

@@ -292,3 +292,13 @@ def test_with_few_documents_models_of_equal_quality_seldom_differ_surely(documen
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure
     assert max(sure.values()) <= 18, sure
+
+
+def test_a_difference_of_few_documents_stays_possible() -> None:
+    gold = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 1]], bool)
+    sure = (gold * 0.9).astype(np.float32)
+    one_code = sure * np.array([1, 0, 0], np.float32)
+    found = differences(statistics(sure, gold), statistics(one_code, gold))
+    for name, difference in found.items():
+        if name != "loss":
+            assert -1 <= difference.low <= difference.high <= 1, name
