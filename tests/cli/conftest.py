@@ -32,6 +32,7 @@ batch_size: 16
 steps: 12
 warmup_steps: 2
 lr0: 1e-3
+head_lr_factor: 10
 log_every: 2
 prediction_print_n: 1
 metrics: ['f1_micro', 'aucroc_micro']
