@@ -22,8 +22,13 @@ def _parse_device(value: Any) -> Any:
     return [int(word) for word in words]
 
 
+def is_folder_name(name: str) -> bool:
+    """Return whether a run folder can have a name."""
+    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
+
+
 def _check_name(name: Any) -> Any:
-    if isinstance(name, str) and (name in (".", "..") or any(mark in name for mark in "/\\:")):
+    if isinstance(name, str) and not is_folder_name(name):
         raise ValueError(
             "should be the name of a folder, without / \\ and :. Its parent folder is `project`"
         )

@@ -11,7 +11,7 @@ from icdcli.data.corpus.reader import Corpus
 from icdcli.data.corpus.views import corpus_of_run
 from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
-from icdcli.ensembles.members import Candidate
+from icdcli.ensembles.members import Candidate, device_of
 from icdcli.errors import DataError
 from icdcli.io.progress import Progress
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
@@ -52,8 +52,9 @@ def load_candidates(
     candidates: Sequence[Candidate], corpus: Corpus, device: str | None, on_warning: Warn
 ) -> EnsembleModel:
     """Load the members as an ensemble of equal weights, without calibration."""
-    devices = [one.config.run.device for one in candidates if not one.config.model.is_baseline]
-    wanted = load_config(None, [f"device={device}"]).run.device if device else [*devices, "cpu"][0]
+    wanted = device_of(candidates)
+    if device is not None:
+        wanted = load_config(None, [f"device={device}"]).run.device
     loading = Loading(torch.device(find_device(wanted)), on_warning)
     references = [MemberReference.of(one.name, one.checkpoint) for one in candidates]
     models = load_members(references, loading)

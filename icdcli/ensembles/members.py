@@ -90,6 +90,12 @@ def find_candidates(
     return [lead, *(one for one in found if one is not lead)]
 
 
+def device_of(candidates: Iterable[Candidate]) -> str | list[int]:
+    """Return the configured device of the first network; TF-IDF models don't use theirs."""
+    networks = (one.config.run.device for one in candidates if not one.config.model.is_baseline)
+    return next(networks, "cpu")
+
+
 def warn_of_principal(configs: Iterable[Config], on_warning: Callable[[str], object]) -> None:
     """Warn if members learn the principal diagnosis, which their ensemble doesn't choose."""
     if any(config.data.principal for config in configs):

@@ -30,7 +30,7 @@ from icdcli.ensembles.run_folder import write_ensemble
 from icdcli.io.progress import Progress
 from icdcli.model.ensemble.ensemble_model import EnsembleModel, ensemble_losses
 from icdcli.model.threshold import Threshold
-from icdcli.run_dir import RunDir, require_project
+from icdcli.run_dir import RunDir, require_name, require_project
 from icdcli.training.validation import only_validation
 
 ALIKE = 0.95
@@ -121,7 +121,8 @@ def ensemble_runs(
         into: The run folder, if it exists already (``seeds`` of the configuration).
 
     Raises:
-        ConfigError: If the runs can't be members of one ensemble, or a base model isn't available.
+        ConfigError: If the runs can't be members of one ensemble, the name can't be one, or a base
+            model isn't available.
         DataError: If the data can't be prepared, or the new folder can't be written.
         ResumeError: If a run has no such checkpoint, it is incomplete or was changed, or it is
             being trained.
@@ -130,6 +131,7 @@ def ensemble_runs(
         >>> icdcli.ensemble_runs(["outputs/demo/tiny", "outputs/demo/tfidf"], "both")
     """
     began = time.monotonic()
+    require_name(name)
     candidates = find_candidates(runs, load, on_warning)
     lead = candidates[0]
     if into is None:  # else, it was said before the members were trained
@@ -148,7 +150,7 @@ def ensemble_runs(
             "and the threshold is the mean of the members' thresholds."
         )
         model.threshold = mean_threshold(model)
-        run = write_ensemble(model, lead, corpus, None, project, name, into)
+        run = write_ensemble(model, candidates, corpus, None, project, name, into)
         made = _made(run, candidates, model, "equal")
         return replace(made, cost=measure_cost(model, sample))
     threshold = Threshold.configured(lead.config.log.positive_threshold)
@@ -164,7 +166,7 @@ def ensemble_runs(
         model, fused, float(loss.mean()), lead.config, began, held_out.source
     )
     cost = measure_cost(model, sample)
-    run = write_ensemble(model, lead, corpus, evaluated, project, name, into)
+    run = write_ensemble(model, candidates, corpus, evaluated, project, name, into)
     return replace(
         _made(run, candidates, model, weights),
         tuned_on=held_out.source,

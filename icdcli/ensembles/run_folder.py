@@ -6,13 +6,14 @@ weights/      one checkpoint, which refers to those of the members
 """
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, change_keys
 from icdcli.data.corpus.reader import Corpus
-from icdcli.ensembles.members import Candidate
+from icdcli.ensembles.members import Candidate, device_of
 from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
 from icdcli.model.section import ModelConfig
@@ -24,7 +25,7 @@ from icdcli.training.recorder import Recorder
 
 def write_ensemble(
     model: EnsembleModel,
-    lead: Candidate,
+    candidates: Sequence[Candidate],
     corpus: Corpus,
     evaluated: Evaluated | None,
     project: Path,
@@ -35,7 +36,7 @@ def write_ensemble(
 
     Args:
         model: The ensemble.
-        lead: The member whose configuration describes the data.
+        candidates: The members; the configuration of the first one describes the data.
         corpus: The corpus.
         evaluated: Its validation; None: there is no split to validate it on.
         project: The folder for the run folder.
@@ -49,7 +50,7 @@ def write_ensemble(
     run = into or RunDir.create(project, name)
     try:
         if into is None:
-            _write_config(run, model, lead, project)
+            _write_config(run, model, candidates, project)
         if evaluated is None:
             about = {"corpus": corpus.name, "metrics": {}}
             write_checkpoint(run, CHECKPOINTS, 1, model.save, about)
@@ -69,10 +70,14 @@ def write_ensemble(
     return run
 
 
-def _write_config(run: RunDir, model: EnsembleModel, lead: Candidate, project: Path) -> None:
-    """Write the configuration: the data as the lead names them, and the usual values for models."""
+def _write_config(
+    run: RunDir, model: EnsembleModel, candidates: Sequence[Candidate], project: Path
+) -> None:
+    """Write the configuration: the data as the first member names them, the usual model keys."""
+    lead = candidates[0]
     typed, usual = load_config(lead.run.args, as_typed=True), ModelConfig().model_dump(mode="json")
     ours = {"model": model.config.model, "max_len": model.config.max_len, "name": run.root.name}
+    ours |= {"device": device_of(candidates)}
     same_project = project.absolute() == lead.run.root.absolute().parent
     where = {} if same_project else {"project": str(project)}
     run.write_config(change_keys(typed, {**usual, **ours, **where}))

@@ -34,7 +34,7 @@ from icdcli.migration.models import Change, migrated_checkpoint
 from icdcli.model.files.checkpoint_files import is_tfidf, read_settings
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.neural_model import FORMAT as NEURAL_FORMAT
-from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint, require_idle
+from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint, require_idle, require_name
 from icdcli.training.checkpointing import write_checkpoint
 
 Warn = Callable[[str], None]
@@ -175,9 +175,8 @@ def _target(run: RunDir, name: str) -> Path:
     Raises:
         ConfigError: If the name can't be one, or the folder exists.
     """
+    require_name(name)
     target = run.root.absolute().parent / name
-    if name in (".", "..") or any(mark in name for mark in "/\\:"):
-        raise ConfigError(f"--name: {name!r} should be the name of a folder, without / \\ and :.")
     if os.path.lexists(target):
         raise ConfigError(f"{target}: exists already. Choose another --name, or remove it first.")
     return target

@@ -20,7 +20,7 @@ from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.refit.choices import of_folds, of_validation
 from icdcli.refit.gain import Gain, measure_gain
-from icdcli.run_dir import RunDir, checkpoint_folder, require_project
+from icdcli.run_dir import RunDir, checkpoint_folder, require_name, require_project
 from icdcli.training.events import TrainingResult
 from icdcli.training.run import resume_training, run_training
 from icdcli.training.setting_up.final_fit import FINAL_FIT, FinalFit
@@ -89,15 +89,17 @@ def refit(
         on_progress: Reports how far the preparation is.
 
     Raises:
-        ConfigError: If the run can't be fitted again, the name is in use, or there are too few
-            documents for the folds.
+        ConfigError: If the run can't be fitted again, the name is in use or can't be one, or there
+            are too few documents for the folds.
         DataError: If the data can't be used.
         ResumeError: If a run was trained on other data.
         StoppedTraining: If a signal stopped a training.
     """
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
+    name = f"{run.root.name}-refit" if name is None else name
+    require_name(name)
     require_project(run.root.parent)
-    target = RunDir(run.root.parent / (name or f"{run.root.name}-refit"))
+    target = RunDir(run.root.parent / name)
     known = folds_of_run(run, 0, train_on, on_progress)
     folds = default_folds(len(known.corpus.documents("train"))) if folds is None else folds
     _require_free(target, run)

@@ -146,6 +146,20 @@ def changed(run: RunDir, place: Path, **keys) -> Path:
     return copy
 
 
+def test_its_device_is_that_of_a_network_or_the_cpu(member_runs, tmp_path):
+    words = changed(member_runs["tfidf"], tmp_path / "words", device=[0])
+    other = changed(member_runs["tfidf"], tmp_path / "other", device=[0])
+    for name, second in (("plain", other), ("mixed", member_runs["mean"].root)):
+        made = ensemble_runs([words, second], name, on_warning=print)
+        assert load_config(made.run / "args.yaml").run.device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b"])
+def test_what_cannot_be_a_name_is_refused(member_runs, name):
+    with pytest.raises(ConfigError, match=r"--name: .* should be the name of a folder"):
+        ensemble_runs([member_runs["tfidf"], member_runs["mean"]], name)
+
+
 def refused(message, runs, error=ConfigError, **options):
     with pytest.raises(error, match=message):
         ensemble_runs(runs, "refused", on_warning=print, **options)

@@ -136,6 +136,9 @@ def test_a_name_that_is_in_use_is_refused_before_anything_is_trained(fitted):
     assert not (run.root / "cross_fitting" / "train+validation-2").exists()
     with pytest.raises(ConfigError, match="exists already"):
         refit(run, 3)
+    for name in ("", "a/b"):
+        with pytest.raises(ConfigError, match="should be the name of a folder"):
+            refit(run, 3, name=name)
 
 
 def test_a_final_fit_that_another_process_trains_is_left_alone(fitted):
