@@ -53,6 +53,7 @@ class Row:
     words: bool = False
 
 
+UNTRANSLATED = "lexical=ngrams,descriptions,evidence,terms"
 DEMO = ["protocol=patient", "label_pruning=True", "label_space=seen"]
 ROWS = {
     "mean": Row(
@@ -119,17 +120,22 @@ ROWS = {
     "codiesp_es_best": Row(
         "codiesp_es_best.yaml", [], "codiesp_es_best.yaml, refitted", refit=True
     ),
-    "words_es": Row("codiesp_es.yaml", ["label_space=train"], "lexical model, Spanish", words=True),
+    "words_es": Row(
+        "codiesp_es.yaml",
+        ["label_space=train", UNTRANSLATED],
+        "lexical model, Spanish",
+        words=True,
+    ),
     "words_es_second": Row(
         "codiesp_es.yaml",
-        ["label_space=train", "second_stage=True"],
+        ["label_space=train", UNTRANSLATED, "second_stage=True"],
         "… and a second stage",
         words=True,
     ),
     "words_es_best": Row(
         "codiesp_es.yaml",
         ["label_space=categories", "second_stage=True"],
-        "… with label_space: categories",
+        "… with label_space: categories and translated titles",
         words=True,
     ),
     "words_en": Row("laptop.yaml", ["label_space=train"], "lexical model, English", words=True),
