@@ -205,9 +205,10 @@ def read_out_of_fold(
         if is_complete(config, fold):
             require_same(config, fold.run, view)
         else:
+            own = in_shell(fold.folder.parents[1])
             raise ConfigError(
-                f"{fold.run.root}: isn't trained yet. Run `icdcode refit RUN "
-                f"--folds {folds}` first."
+                f"{fold.run.root}: isn't trained yet. Run `icdcode refit {own} --folds {folds}` "
+                "first."
             )
     return out_of_fold(known)
 

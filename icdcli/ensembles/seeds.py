@@ -54,7 +54,8 @@ class RunningTrainings:
         self.signal = 0
         self._processes: set[subprocess.Popen[bytes]] = set()
         # A process that is starting gets a signal once: a second one ends it without a checkpoint.
-        self._lock = threading.Lock()
+        # Reentrant, since a signal may interrupt the passing on of another.
+        self._lock = threading.RLock()
 
     def wait(self, process: "subprocess.Popen[bytes]") -> int:
         """Wait until a process ends, and return its exit code."""

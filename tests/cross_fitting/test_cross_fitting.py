@@ -50,7 +50,7 @@ def fitted(notes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fitted")
     keys = {**KEYS, "data_path": notes, "project": folder / "runs", "cache_dir": folder / "cache"}
     run = run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
-    with pytest.raises(ConfigError, match="isn't trained yet"):
+    with pytest.raises(ConfigError, match=f"isn't trained yet. Run `icdcode refit {run.root} --fo"):
         read_out_of_fold(run, 3)
     return run, cross_fit(run, 3)
 

@@ -130,7 +130,7 @@ def test_a_signal_that_meets_no_training_stops_the_command(seeds_config, last):
     assert train_seeds(run, on_message=print, command=command) is not None
 
 
-def test_a_training_that_is_starting_gets_the_signal_once(seeds_config):
+def test_a_training_that_is_starting_gets_the_signal_once():
     class Starting:
         def __init__(self):
             self.received = []
@@ -146,6 +146,25 @@ def test_a_training_that_is_starting_gets_the_signal_once(seeds_config):
         os.kill(os.getpid(), signal.SIGINT)
     assert running.wait(process) == 130
     assert process.received == [signal.SIGINT]
+
+
+def test_a_signal_while_another_is_passed_on_does_not_block():
+    class Slow:
+        received = 0
+
+        def send_signal(self, number):
+            self.received += 1
+            if number == signal.SIGINT:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        def wait(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            return 143
+
+    running, process = RunningTrainings(), Slow()
+    with running.passing_signals_on():
+        assert running.wait(process) == 143
+    assert (running.signal, process.received) == (signal.SIGINT, 2)
 
 
 def test_seeds_that_learn_the_principal_diagnosis_are_warned_of_before(seeds_config):
