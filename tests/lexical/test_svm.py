@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 from sklearn.svm import LinearSVC
 
-from icdcli.lexical.linear import machines, subspaces
+from icdcli.lexical.linear import curvature, machines, subspaces
+from icdcli.lexical.linear.curvature import Curvature
 from icdcli.lexical.linear.machines import Fitting
 from icdcli.lexical.linear.subspaces import SharedFeatures, fit_block
 from icdcli.lexical.tfidf import FOLDS, Tfidf
@@ -57,11 +58,9 @@ def test_the_curvature_is_that_of_vectors_and_of_the_rest_of_the_diagonal():
     vectors, _ = np.linalg.qr(draw.normal(size=(30, 4)))
     squares, rest, share = np.array([90.0, 30, 8, 0]), draw.random(30) * 5, 0.25
     products = vectors * squares @ vectors.T
-    curvature = subspaces._Curvature.of(
-        vectors.astype(np.float32), squares, np.diag(products) + rest
-    )
+    estimate = Curvature.of(vectors.astype(np.float32), squares, np.diag(products) + rest)
     gradient = draw.normal(size=(30, 3)).astype(np.float32)
-    found = curvature.solved(gradient, np.array([share, 1, share]))
+    found = estimate.solved(gradient, np.array([share, 1, share]) / curvature._FEWER)
     for label, active in enumerate([share, 1, share]):
         full = np.eye(30) + 2 * active * (products + np.diag(rest))
         np.testing.assert_allclose(

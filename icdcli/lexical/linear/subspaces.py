@@ -9,14 +9,14 @@ with the intercept as the weight of one more feature. Three things make it fast:
   for the rest the diagonal, because words are nearly independent apart from what the vectors have.
 - Each step minimizes the objective over a subspace of this direction, the largest singular vectors
   and the last step (sequential subspace optimization, Narkiss and Zibulevsky 2005). Within a
-  subspace, Newton's method needs products with N numbers per direction only. Five to seven steps are
-  enough, each of two passes; Newton's method with conjugate gradients, as in LIBLINEAR, takes a
+  subspace, Newton's method needs products with N numbers per direction only. Five to seven steps of
+  two passes are enough; Newton's method with conjugate gradients, as in LIBLINEAR, takes a
   hundred.
 
 Nothing depends on the number of threads or on chance: the singular vectors have a fixed seed.
 
 Shapes: N documents, F features and the intercept, D of them dense, B labels of a block, K singular
-vectors, S directions of a subspace, A shares of documents.
+vectors, S directions of a subspace.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-Floats32 = NDArray[np.float32]
+from icdcli.lexical.linear.curvature import Curvature, Floats32
 
 BLOCK = 32
 """The labels that are fitted together."""
@@ -38,12 +38,8 @@ _COMMON, _MOST_COMMON = 0.1, 1024
 """The share of documents from which a feature is dense: multiplying by zeros is as fast there."""
 _PART = 3072
 """The features of the first part; each part has twice as many, as rarer ones are used less."""
-_SHARES, _PER_HALVING = 24, 2
 _FIRST_SHARE = 0.05
 """About the share of documents that count in the end, where few have a label."""
-_FEWER = 0.4
-"""Steps are for a smaller share of documents than counts: found by trial. This saves half a step of
-six on made-up notes, and half of seven on CodiEsp."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class SharedFeatures:
     rest_NF: tuple[sparse.csr_matrix, ...]
     directions_FS: Floats32
     images_NS: Floats32
-    curvature: "_Curvature"
+    curvature: Curvature
 
     @classmethod
     def of(cls, features_NF: sparse.csr_matrix) -> "SharedFeatures":
@@ -93,7 +89,7 @@ class SharedFeatures:
             tuple(both_NF[:, begin:end] for begin, end in pairwise(ends)),
             directions_FS,
             both_NF @ directions_FS,
-            _Curvature.of(vectors_FK, values_K**2, squares_F),
+            Curvature.of(vectors_FK, values_K**2, squares_F),
         )
 
     def products(self, weights_FB: Floats32) -> Floats32:
@@ -113,68 +109,6 @@ class SharedFeatures:
         # In the sum for the intercept, as many small numbers as there are documents are added.
         sums_FB[0] = factors_NB.sum(axis=0, dtype=np.float64)
         return sums_FB
-
-
-@dataclass(frozen=True)
-class _Curvature:
-    """An estimate of the curvature of the objective if a share of the documents counts.
-
-    It is the identity, and a share of the features' products: the large singular vectors, and the
-    diagonal of the rest.
-
-    Attributes:
-        vectors_FK: The singular vectors.
-        rest_F: The diagonal of the rest.
-        cores_AKK: The small matrix of Woodbury's formula, for each share of `_doubled`.
-    """
-
-    vectors_FK: Floats32
-    rest_F: Floats32
-    cores_AKK: Floats32
-
-    @classmethod
-    def of(
-        cls, vectors_FK: Floats32, squares_K: NDArray[np.float64], squares_F: NDArray[np.float64]
-    ) -> "_Curvature":
-        """Prepare the estimate for all shares.
-
-        Args:
-            vectors_FK: The singular vectors.
-            squares_K: The squares of their singular values.
-            squares_F: The sum of each feature's squares.
-        """
-        rest_F = np.maximum(0, squares_F - vectors_FK**2 @ squares_K).astype(np.float32)
-        cores = []
-        for share in _doubled(np.arange(_SHARES)):
-            inner_KK = vectors_FK.T @ (vectors_FK / (1 + share * rest_F)[:, None])
-            inner_KK = inner_KK.astype(np.float64)
-            inner_KK[np.diag_indices_from(inner_KK)] += 1 / np.maximum(share * squares_K, 1e-9)
-            cores.append(np.linalg.inv(inner_KK).astype(np.float32))
-        return cls(vectors_FK, rest_F, np.stack(cores))
-
-    def solved(self, gradient_FB: Floats32, active_B: NDArray[np.float64]) -> Floats32:
-        """Return the inverse of the curvature times a gradient.
-
-        Args:
-            gradient_FB: The gradient.
-            active_B: The share of documents that the objective counts, of each label.
-        """
-        halvings_B = -np.log2(np.maximum(active_B, 1e-9))
-        places_B = np.clip(np.rint(_PER_HALVING * halvings_B), 0, _SHARES - 1).astype(np.int64)
-        scale_FB = np.reciprocal(1 + self.rest_F[:, None] * _doubled(places_B))
-        solved_FB: Floats32 = scale_FB * gradient_FB
-        along_KB = self.vectors_FK.T @ solved_FB
-        cores_BKK = self.cores_AKK[places_B]
-        along_KB = np.ascontiguousarray(np.matmul(cores_BKK, along_KB.T[:, :, None])[:, :, 0].T)
-        scale_FB *= self.vectors_FK @ along_KB
-        solved_FB -= scale_FB
-        return solved_FB
-
-
-def _doubled(places_A: NDArray[np.int64]) -> Floats32:
-    """Return twice the shares at some places: the second derivative of max(0, s)² is 2."""
-    doubled_A: Floats32 = (2 * 0.5 ** (places_A / _PER_HALVING)).astype(np.float32)
-    return doubled_A
 
 
 def fit_block(
@@ -214,7 +148,7 @@ def fit_block(
             active_B = active_B[~done_B]
         if not len(state.labels):
             break
-        ahead_FB = documents.curvature.solved(gradient_FB, _FEWER * active_B)
+        ahead_FB = documents.curvature.solved(gradient_FB, active_B)
         _move(documents, state, ahead_FB, all_count=not step)
     weights_FB[:, state.labels] = state.weights_FB
     weights_BF = np.empty(weights_FB.shape[::-1], np.float32)
