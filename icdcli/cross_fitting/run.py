@@ -42,7 +42,7 @@ from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir, find_checkpoint
-from icdcli.training.checkpointing import is_out_of_patience
+from icdcli.training.checkpointing import is_finished
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,10 @@ def require_final(run: RunDir, config: Config) -> None:
         )
     if config.model.is_ensemble or config.run.seeds:
         raise ConfigError(f"{run.root}: is an ensemble. Refit its members instead.")
-    manifest = read_manifest(find_checkpoint(run, "last"))
-    if config.model.is_baseline or manifest["step"] >= config.train.last_step:
-        return
-    if not is_out_of_patience(find_checkpoint(run, "last"), config.train.patience):
+    last = find_checkpoint(run, "last")
+    if not config.model.is_baseline and not is_finished(last, config.train):
         raise ConfigError(
-            f"{run.root}: isn't finished (step {manifest['step']:,} of "
+            f"{run.root}: isn't finished (step {read_manifest(last)['step']:,} of "
             f"{config.train.last_step:,}). Run `icdcode resume {in_shell(run.root)}` first."
         )
 

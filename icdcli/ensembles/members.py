@@ -15,6 +15,7 @@ from icdcli.io.manifest import read_manifest
 from icdcli.model.ensemble.references import is_ensemble, read_references
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.run_dir import RunDir, find_checkpoint, require_idle
+from icdcli.training.checkpointing import is_finished
 
 # Keys of the data that change neither the documents nor their splits.
 _NO_MATTER = frozenset(
@@ -120,11 +121,11 @@ def _candidate(
         )
     require_idle(run, on_warning)
     config = load_config(run.args)
-    last = read_manifest(find_checkpoint(run, "last"))
-    unfinished = not config.model.is_baseline and last["step"] < config.train.steps
-    if unfinished and last.get("epoch") is None:  # it was interrupted between two validations
+    last = find_checkpoint(run, "last")
+    if not config.model.is_baseline and not is_finished(last, config.train):
+        step = read_manifest(last)["step"]
         on_warning(
-            f"{run.root}: isn't finished (step {last['step']:,} of {config.train.steps:,}). "
+            f"{run.root}: isn't finished (step {step:,} of {config.train.last_step:,}). "
             "After resuming it, make the ensemble again."
         )
     own = run.root.absolute().name

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from icdcli.errors import DataError, ResumeError, in_shell
 from icdcli.evaluation.reference.summary import REFERENCE
 from icdcli.io.files import flush, make_private, private_folder, write_json, writing
-from icdcli.io.manifest import verify, write_manifest
+from icdcli.io.manifest import read_manifest, verify, write_manifest
 from icdcli.lost_links import PREVIOUS, STEPS
 from icdcli.run_dir import (
     CHECKPOINTS,
@@ -35,6 +35,7 @@ from icdcli.run_dir import (
     store_names,
 )
 from icdcli.training.early_stopping import Best, Kept
+from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
 
 STATE = "state.pt"
@@ -246,12 +247,25 @@ def make_last(run: RunDir, folder: Path) -> None:
         flush(last.parent)
 
 
-def is_out_of_patience(folder: Path, patience: int) -> bool:
-    """Return whether a run ended at a checkpoint since nothing improved any more.
+def is_finished(last: Path, config: TrainConfig) -> bool:
+    """Return whether the training of a network is finished at its last checkpoint.
+
+    So is one that can't be resumed, because its model was migrated to another edition.
+
+    Args:
+        last: The folder of the checkpoint.
+        config: The section of the run's configuration.
 
     Raises:
-        ResumeError: If its state can't be read.
+        ResumeError: If its manifest or its state can't be read.
     """
+    if read_manifest(last)["step"] >= config.last_step or not (last / STATE).exists():
+        return True
+    return _is_out_of_patience(last, config.patience)
+
+
+def _is_out_of_patience(folder: Path, patience: int) -> bool:
+    """Return whether a run ended at a checkpoint since nothing improved any more."""
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True, mmap=True)["run"]
         return patience > 0 and Best(**state["best_metric"]).patience_left(patience) == 0

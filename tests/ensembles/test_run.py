@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from icdcli.cli import app
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import change_keys
-from icdcli.ensembles.members import _differing
+from icdcli.ensembles.members import _differing, find_candidates
 from icdcli.ensembles.run import ensemble_runs
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.evaluation.run import compare_runs, evaluate_run, open_run
@@ -152,6 +152,18 @@ def test_its_device_is_that_of_a_network_or_the_cpu(member_runs, tmp_path):
     for name, second in (("plain", other), ("mixed", member_runs["mean"].root)):
         made = ensemble_runs([words, second], name, on_warning=print)
         assert load_config(made.run / "args.yaml").run.device == "cpu"
+
+
+def test_a_member_that_was_stopped_after_a_validation_is_warned_of(member_runs, tmp_path):
+    stopped = changed(member_runs["mean"], tmp_path / "stopped", steps=400)
+    ended = changed(member_runs["mean"], tmp_path / "ended", steps=400, stop_step=4)
+    warned = []
+    migrated = changed(member_runs["mean"], tmp_path / "migrated", steps=400)
+    (migrated / "weights" / "last" / "state.pt").unlink()
+    runs = [stopped, ended, migrated, member_runs["tfidf"]]
+    find_candidates(runs, "metric", warned.append)
+    [warning] = warned
+    assert "stopped: isn't finished (step 4 of 400)" in warning
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b"])
