@@ -8,6 +8,7 @@ from typing import Any
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
+from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError
 from icdcli.icd.editions.records import other_editions
@@ -122,7 +123,8 @@ def _candidate(
     require_idle(run, on_warning)
     config = load_config(run.args)
     last = find_checkpoint(run, "last")
-    if not config.model.is_baseline and not is_finished(last, config.train):
+    migrated = (run.root / MIGRATION).is_file()  # from any checkpoint of a run
+    if not (config.model.is_baseline or migrated or is_finished(last, config.train)):
         step = read_manifest(last)["step"]
         on_warning(
             f"{run.root}: isn't finished (step {step:,} of {config.train.last_step:,}). "

@@ -250,7 +250,7 @@ def make_last(run: RunDir, folder: Path) -> None:
 def is_finished(last: Path, config: TrainConfig) -> bool:
     """Return whether the training of a network is finished at its last checkpoint.
 
-    So is one that can't be resumed, because its model was migrated to another edition.
+    So is one that can't be resumed, because the checkpoint has no state of the training.
 
     Args:
         last: The folder of the checkpoint.

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from icdcli.cli import app
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import change_keys
+from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.ensembles.members import _differing, find_candidates
 from icdcli.ensembles.run import ensemble_runs
 from icdcli.errors import ConfigError, ResumeError
@@ -159,8 +160,10 @@ def test_a_member_that_was_stopped_after_a_validation_is_warned_of(member_runs, 
     ended = changed(member_runs["mean"], tmp_path / "ended", steps=400, stop_step=4)
     warned = []
     migrated = changed(member_runs["mean"], tmp_path / "migrated", steps=400)
-    (migrated / "weights" / "last" / "state.pt").unlink()
-    runs = [stopped, ended, migrated, member_runs["tfidf"]]
+    (migrated / MIGRATION).write_text("{}")
+    stateless = changed(member_runs["mean"], tmp_path / "stateless", steps=400)
+    (stateless / "weights" / "last" / "state.pt").unlink()
+    runs = [stopped, ended, migrated, stateless, member_runs["tfidf"]]
     find_candidates(runs, "metric", warned.append)
     [warning] = warned
     assert "stopped: isn't finished (step 4 of 400)" in warning
