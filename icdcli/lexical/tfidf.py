@@ -14,8 +14,8 @@ Three additions to scikit-learn make it a strong baseline:
 The sigmoid is valid for notes as long as those of training. A word of a short note has more weight,
 so its scores are too confident.
 
-Every classifier is fitted to all documents (`icdcli.lexical.linear`). The number of threads changes
-nothing. Only the folds are drawn at random.
+Every classifier is fitted to all documents (`icdcli.lexical.linear`). The number of classifiers
+fitted at a time changes nothing. Only the folds are drawn at random.
 
 Shapes: N documents, B documents of a block, F features (words), L labels, S labels that the
 sigmoid is fitted to, X pairs of a document and a label.

@@ -13,7 +13,8 @@ with the intercept as the weight of one more feature. Three things make it fast:
   two passes are enough; Newton's method with conjugate gradients, as in LIBLINEAR, takes a
   hundred.
 
-Nothing depends on the number of threads or on chance: the singular vectors have a fixed seed.
+Nothing depends on the number of blocks fitted at a time, or on chance: the singular vectors have a
+fixed seed. BLAS's own number of threads changes the rounding only.
 
 Shapes: N documents, F features and the intercept, D of them dense, B labels of a block, K singular
 vectors, S directions of a subspace.
