@@ -11,7 +11,6 @@ from pathlib import Path
 
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import RUN_CONFIG, change_keys, write_origin
-from icdcli.config.run_section import is_folder_name
 from icdcli.config.schema import Config
 from icdcli.errors import ConfigError, DataError, ResumeError, in_shell, nearest
 from icdcli.io.files import write_atomically, writing
@@ -40,16 +39,6 @@ def require_project(project: Path) -> None:
         raise ConfigError(
             f"{existing}: no permission to write here. Set `project` to another folder."
         )
-
-
-def require_name(name: str) -> None:
-    """Check the value of ``--name``.
-
-    Raises:
-        ConfigError: If no run folder can have this name.
-    """
-    if not is_folder_name(name):
-        raise ConfigError(f"--name: {name!r} should be the name of a folder, without / \\ and :.")
 
 
 def require_folder(folder: Path, missing: str) -> None:

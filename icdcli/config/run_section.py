@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from icdcli.config.fields import Integer, Section, UserPath, require_unique
+from icdcli.errors import ConfigError
 
 
 def _parse_device(value: Any) -> Any:
@@ -22,13 +23,23 @@ def _parse_device(value: Any) -> Any:
     return [int(word) for word in words]
 
 
-def is_folder_name(name: str) -> bool:
+def _is_folder_name(name: str) -> bool:
     """Return whether a run folder can have a name."""
     return name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
 
 
+def require_name(name: str) -> None:
+    """Check the value of ``--name``.
+
+    Raises:
+        ConfigError: If no run folder can have this name.
+    """
+    if not _is_folder_name(name):
+        raise ConfigError(f"--name: {name!r} should be the name of a folder, without / \\ and :.")
+
+
 def _check_name(name: Any) -> Any:
-    if isinstance(name, str) and not is_folder_name(name):
+    if isinstance(name, str) and not _is_folder_name(name):
         raise ValueError(
             "should be the name of a folder, without / \\ and :. Its parent folder is `project`"
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from icdcli.config.run_section import require_name
 from icdcli.data.corpus.reader import Corpus
 from icdcli.ensembles.building import (
     TUNED_ON,
@@ -30,7 +31,7 @@ from icdcli.ensembles.run_folder import write_ensemble
 from icdcli.io.progress import Progress
 from icdcli.model.ensemble.ensemble_model import EnsembleModel, ensemble_losses
 from icdcli.model.threshold import Threshold
-from icdcli.run_dir import RunDir, require_name, require_project
+from icdcli.run_dir import RunDir, require_project
 from icdcli.training.validation import only_validation
 
 ALIKE = 0.95

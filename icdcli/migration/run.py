@@ -17,6 +17,7 @@ import numpy as np
 
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, change_keys
+from icdcli.config.run_section import require_name
 from icdcli.config.schema import Config
 from icdcli.data.corpus.label_spaces import take_labels
 from icdcli.data.corpus.migrated import MIGRATION
@@ -34,7 +35,7 @@ from icdcli.migration.models import Change, migrated_checkpoint
 from icdcli.model.files.checkpoint_files import is_tfidf, read_settings
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.neural_model import FORMAT as NEURAL_FORMAT
-from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint, require_idle, require_name
+from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint, require_idle
 from icdcli.training.checkpointing import write_checkpoint
 
 Warn = Callable[[str], None]

@@ -6,6 +6,7 @@ from typing import Any
 
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import change_keys
+from icdcli.config.run_section import require_name
 from icdcli.config.schema import Config
 from icdcli.cross_fitting.fold_runs import UNWATCHED, StoppedTraining, Watching
 from icdcli.cross_fitting.out_of_fold import OutOfFold
@@ -20,7 +21,7 @@ from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.refit.choices import of_folds, of_validation
 from icdcli.refit.gain import Gain, measure_gain
-from icdcli.run_dir import RunDir, checkpoint_folder, require_name, require_project
+from icdcli.run_dir import RunDir, checkpoint_folder, require_project
 from icdcli.training.events import TrainingResult
 from icdcli.training.run import resume_training, run_training
 from icdcli.training.setting_up.final_fit import FINAL_FIT, FinalFit

@@ -286,20 +286,6 @@ def test_written_files_and_a_comparison(matrices, gold_file, tmp_path: Path) -> 
     assert "map" not in differences  # sets have none
 
 
-@pytest.mark.parametrize(
-    "rows", ["a,I10,0.9\nb,R52,0.7\nb,J18.9,0.2\n", "a,I10,\nb,J18.9,\nb,R52,\n"]
-)
-def test_the_predictions_that_it_writes_can_be_scored_again(tmp_path: Path, rows: str) -> None:
-    first = scored(tmp_path, f"id,code,score\n{rows}")
-    write_scored(tmp_path / "out", first)
-    again = score_predictions(tmp_path / "out" / "predictions.parquet", tmp_path / "gold.csv")
-    assert again.counts == first.counts
-    assert again.shape == first.shape
-    assert dict(again.statistics.metrics) == pytest.approx(
-        dict(first.statistics.metrics), nan_ok=True
-    )
-
-
 def test_a_corpus_gives_groups_evidence_and_its_split(prepared_codiesp) -> None:
     folder, path = prepared_codiesp
     found = score_predictions(path, folder, ScoreOptions(split="validation"))
@@ -326,21 +312,6 @@ def test_predictions_of_another_system_than_the_gold_codes(tmp_path: Path) -> No
     assert any("p.csv are of icd9, but the gold codes are of icd10" in n for n in found.notes)
     found = scored(tmp_path, "id,codes\na,I10\nb,486\nc,R52\n")
     assert not any("the gold codes are of icd10" in n for n in found.notes)
-
-
-def test_files_that_are_replaced_have_no_metrics_until_all_are_written(
-    tmp_path: Path, monkeypatch
-) -> None:
-    found = scored(tmp_path, "id,codes\na,I10\n")
-    write_scored(tmp_path / "out", found)
-    monkeypatch.setattr("icdcli.evaluation.predictions.scored.write_statistics", full_disk)
-    with pytest.raises(DataError, match="can't be written"):
-        write_scored(tmp_path / "out", found)
-    assert not (tmp_path / "out" / "metrics.json").exists()
-
-
-def full_disk(*_) -> None:
-    raise OSError(28, "No space left on device")
 
 
 def test_the_folder_and_its_prepared_corpus_give_the_same(prepared_codiesp) -> None:
