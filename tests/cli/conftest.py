@@ -8,10 +8,12 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 
 from icdcli.cli import main
 from icdcli.run_dir import read_rows
@@ -52,6 +54,9 @@ class Answer:
         return json.loads(self.out)
 
 
+_command = cache(typer.main.get_command)  # the commands and their options, made once
+
+
 def _icdcode(*words):
     out, err = io.StringIO(), io.StringIO()
     code = 0
@@ -61,6 +66,7 @@ def _icdcode(*words):
         contextlib.redirect_stderr(err),
     ):
         patch.setattr(sys, "argv", ["icdcode", *map(str, words)])
+        patch.setattr(typer.main, "get_command", _command)
         patch.setenv("COLUMNS", "100")
         try:
             main()
