@@ -157,7 +157,12 @@ def test_show_predictions_gives_the_stored_documents(stored: Path, run: str) -> 
 def test_compare_reads_the_stored_evaluations(stored: Path) -> None:
     files = [stored / "runs" / run / "evaluation" / "test" / "statistics.npz" for run in RUNS]
     before = [file.stat().st_mtime_ns for file in files]
-    assert_same(answer("compare", "runs/neural", "runs/tfidf"), expected("compare"))
+    then = expected("compare")
+    interval = then["runs"][1]["differences"]["r_precision"]
+    interval["low"] = max(
+        interval["low"], -1.0
+    )  # intervals of differences could leave [-1, 1] then
+    assert_same(answer("compare", "runs/neural", "runs/tfidf"), then)
     assert [file.stat().st_mtime_ns for file in files] == before  # read, not computed again
 
 
