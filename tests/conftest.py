@@ -60,13 +60,25 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def smaller_tiny() -> Iterator[None]:
+def smaller_tiny() -> Iterator[dict[str, int]]:
     """Make `tiny` smaller in this process: its training takes a tenth of the time, or less."""
     from icdcli.model.hub import TINY_SIZES
 
+    sizes = dict(TINY_SIZES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TINY_SIZES, "hidden_size", 64)
         patch.setitem(TINY_SIZES, "intermediate_size", 128)
+        yield sizes
+
+
+@pytest.fixture(scope="module")
+def full_tiny(smaller_tiny: dict[str, int]) -> Iterator[None]:
+    """Make `tiny` as large as it is for users: random states of few dimensions tell less apart."""
+    from icdcli.model.hub import TINY_SIZES
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in smaller_tiny.items():
+            patch.setitem(TINY_SIZES, name, size)
         yield
 
 

@@ -32,6 +32,8 @@ NAMES = {
 FAMILY = {"Z82.49": "I10", "Z83.3": "E11.9"}
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 
+pytestmark = pytest.mark.usefixtures("full_tiny")
+
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory):
