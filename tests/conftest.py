@@ -71,7 +71,7 @@ def smaller_tiny() -> Iterator[dict[str, int]]:
         yield sizes
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def full_tiny(smaller_tiny: dict[str, int]) -> Iterator[None]:
     """Make `tiny` as large as it is for users: random states of few dimensions tell less apart."""
     from icdcli.model.hub import TINY_SIZES

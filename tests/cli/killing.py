@@ -104,8 +104,10 @@ def run(project, words, kill=None):
             os._exit(code)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        operations, modules = json.loads(pipe.read() or "[0, []]")
+        report = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    # A report can be cut off, too, if the process is killed at its very end.
+    operations, modules = (0, []) if code == -signal.SIGKILL else json.loads(report)
     import_once(modules)
     return code, operations
 

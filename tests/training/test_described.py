@@ -154,6 +154,7 @@ def test_words_alone_help_a_network_that_has_learned_nothing(described):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("full_tiny")
 def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96, long_notes="windows"), ALONE)
     validations_of(training)
