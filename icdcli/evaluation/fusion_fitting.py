@@ -49,6 +49,9 @@ _KEPT = 1 << 26
 """The most numbers, of 8 bytes each, that a fit keeps in memory instead of gathering them again in
 each iteration."""
 
+_SAMPLED = 1 << 18
+"""The pairs of a sample in which a fit to more than four times as many begins."""
+
 _PAIRS_PER_WEIGHT = 10
 """The least pairs of a gold code, and of another, per weight that is fitted to them (Peduzzi et al.
 1996)."""
@@ -208,15 +211,25 @@ def _losses(
 def _logistic(
     parts: Parts, names: Sequence[str], targets_NL: Booleans, pairs_NL: Booleans | None
 ) -> tuple[Floats, float]:
-    """Fit weights and bias by Newton's method, starting from the network's logits alone."""
-    # Members of an ensemble are logits, too: their mean.
-    equal = 0.0 if NETWORK in parts else 1 / len(names)
-    start_P = np.array([float(name == NETWORK) or equal for name in names] + [0.0])
+    """Fit weights and bias by Newton's method.
+
+    A few iterations over all pairs are enough if it starts from the weights of a sample: all gold
+    codes, and some of the other pairs. These have the bias of all pairs less the logarithm of the
+    share of other pairs that are in the sample (King & Zeng 2001).
+    """
+    pairs = targets_NL.size if pairs_NL is None else int(np.count_nonzero(pairs_NL))
+    if pairs > 4 * _SAMPLED:
+        share = _SAMPLED / pairs
+        sample_NL = _sample(parts, targets_NL, pairs_NL, share)
+        weights, bias = _logistic(parts, names, targets_NL, sample_NL)
+        start_P = np.array([*weights, bias + np.log(share)])
+    else:  # from the network's logits alone, or from the mean of the members of an ensemble
+        equal = 0.0 if NETWORK in parts else 1 / len(names)
+        start_P = np.array([float(name == NETWORK) or equal for name in names] + [0.0])
     squares = (_squares(parts[name], pairs_NL) for name in names)
     damping_P = _DAMPING * np.array([*squares, 0.0]) + 1e-12
 
     kept: list[tuple[Booleans, Floats]] = []  # gathering some of the pairs takes half of the time
-    pairs = targets_NL.size if pairs_NL is None else int(np.count_nonzero(pairs_NL))
     if pairs * len(start_P) <= _KEPT:
         kept += _gathered(parts, names, targets_NL, pairs_NL)
 
@@ -231,6 +244,16 @@ def _logistic(
     # A full step can overshoot if nearly all pairs are certain, hence the limit.
     weights_P = newton(start_P, derivatives, _MOST_ITERATIONS, _TOLERANCE, _MAX_CHANGE)
     return weights_P[:-1], float(weights_P[-1])
+
+
+def _sample(
+    parts: Parts, targets_NL: Booleans, pairs_NL: Booleans | None, share: float
+) -> Booleans:
+    """Draw a share of all pairs or some, and add all gold codes among them."""
+    generator, sample_NL = np.random.default_rng(0), targets_NL.copy()
+    for rows in document_blocks(parts):
+        sample_NL[rows] |= generator.random(sample_NL[rows].shape, np.float32) < share
+    return sample_NL if pairs_NL is None else sample_NL & pairs_NL
 
 
 def _gathered(

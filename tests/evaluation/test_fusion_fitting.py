@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from icdcli.evaluation import fusion_fitting
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.model import fusion
 from icdcli.model.fusion import LEAST, NETWORK, UNKNOWN, FoundWeights, Fusion, probabilities
@@ -35,6 +36,33 @@ def test_the_weights_are_those_of_a_logistic_regression(parts, monkeypatch):
     assert found.tuned_on == "validation"
 
 
+def test_a_fit_that_starts_from_a_sample_finds_the_same_in_fewer_iterations(parts, monkeypatch):
+    scores, targets_NL = parts
+    fits = []
+
+    def counted(start_P, derivatives, *options):
+        fits.append(0)
+
+        def counting(weights_P):
+            fits[-1] += 1
+            return derivatives(weights_P)
+
+        return newton(start_P, counting, *options)
+
+    newton = fusion_fitting.newton
+    monkeypatch.setattr(fusion_fitting, "newton", counted)
+    expected = fit_fusion(scores, targets_NL, "validation")
+    monkeypatch.setattr(fusion_fitting, "_SAMPLED", targets_NL.size // 5)
+    found = fit_fusion(scores, targets_NL, "validation")
+    from_the_network, _, from_a_sample = fits
+    assert from_a_sample < from_the_network
+    np.testing.assert_allclose(
+        [*found.weights.values(), found.bias],
+        [*expected.weights.values(), expected.bias],
+        rtol=1e-9,
+    )
+
+
 def test_an_uninformative_or_negative_part_is_left_out(parts):
     scores, targets_NL = parts
     nothing = np.zeros_like(scores["network"])
@@ -48,7 +76,9 @@ def test_an_uninformative_or_negative_part_is_left_out(parts):
     assert found.weights["network"] > 0.5
 
 
-def test_a_perfect_part_gets_a_finite_weight(parts):
+@pytest.mark.parametrize("sampled", [1 << 18, 100])
+def test_a_perfect_part_gets_a_finite_weight(parts, sampled, monkeypatch):
+    monkeypatch.setattr(fusion_fitting, "_SAMPLED", sampled)
     scores, targets_NL = parts
     found = fit_fusion(
         {**scores, "evidence": targets_NL.astype(np.float32)}, targets_NL, "validation"
