@@ -26,12 +26,14 @@ class ListedCode(NamedTuple):
         score: Its score in [0, 1]; None: it has none.
         predicted: Whether the file says that it is predicted; None: it doesn't.
         spans: Its evidence; None: the file has none.
+        dropped: Whether the file says that a rule has dropped it, whatever its score.
     """
 
     code: str
     score: float | None = None
     predicted: bool | None = None
     spans: Spans | None = None
+    dropped: bool = False
 
 
 @dataclass
@@ -221,12 +223,13 @@ def listed_object(value: Any, score_names: Iterable[str]) -> ListedCode:
     if not isinstance(value, Mapping) or "code" not in value:
         raise ValueError('has an object without "code"')
     score = next((value[name] for name in score_names if name in value), None)
-    predicted = truth_of(value.get("predicted"))
+    predicted, dropped = truth_of(value.get("predicted")), value.get("dropped") is not None
     return ListedCode(
         code_text(value["code"]),
         score_of(score),
-        False if value.get("dropped") is not None else predicted,
+        False if dropped else predicted,
         spans_of_objects(value.get("evidence", value.get("spans"))),
+        dropped,
     )
 
 

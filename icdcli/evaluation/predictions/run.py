@@ -109,7 +109,9 @@ def score_predictions(
     threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
     if options.threshold is not None:
         for document in listed.documents.values():
-            document.codes = [code._replace(predicted=None) for code in document.codes]
+            document.codes = [
+                code if code.dropped else code._replace(predicted=None) for code in document.codes
+            ]
     spelled = spell(listed, truth, predictions)
     notes += _about_spelling(listed, spelled) + _about_system(spelled, truth, predictions)
     predicted = arrange(listed, truth, spelled, threshold)

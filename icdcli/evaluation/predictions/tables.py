@@ -272,12 +272,12 @@ def _add_code(
         return 0  # icdcode writes such a row for a document without codes
     others = columns.others
     predicted = _cell(row, others.get("predicted"), truth_of)
-    if row.get(others.get("dropped", "")):
+    if dropped := bool(row.get(others.get("dropped", ""))):
         predicted = False
     spans = spans_of(*(row.get(others.get(role, "")) for role in ("begin", "end")))
     if spans is None:
         spans = _cell(row, others.get("evidence"), lambda value: spans_of_objects(_json(value)))
-    listed = ListedCode(code, _cell(row, columns.score, score_of), predicted, spans)
+    listed = ListedCode(code, _cell(row, columns.score, score_of), predicted, spans, dropped)
     place = known.setdefault((name, code), len(document.codes))
     if place == len(document.codes):
         document.codes.append(listed)

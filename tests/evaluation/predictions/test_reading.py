@@ -168,6 +168,7 @@ def test_what_icdcode_writes(tmp_path: Path) -> None:
         ("E11.9", False),
         ("R52", False),
     ]
+    assert [one.dropped for one in found.documents["a"].codes] == [False, False, True]
     assert found.documents["a"].codes[0].spans == ((2, 5),)
     assert found.remarks == []
     table = "id,code,title,score,threshold,predicted,windows,read,begin,end,edition\n"

@@ -162,6 +162,17 @@ def test_what_the_file_says_is_predicted(tmp_path: Path) -> None:
     assert scored(tmp_path, table, threshold=0.5).predicted.predicted_NL[0].any()
 
 
+def test_a_threshold_brings_back_no_code_that_a_rule_dropped(tmp_path: Path) -> None:
+    table = (
+        "id,code,score,predicted,dropped\na,I10,0.9,False,Excludes1\na,E11.9,0.6,False,\n"
+        "b,J18.9,0.7,True,\n"
+    )
+    found = scored(tmp_path, table, threshold=0.5).predicted
+    predicted = dict(zip(found.codes, found.predicted_NL[0].tolist(), strict=True))
+    assert not predicted["I10"]
+    assert predicted["E11.9"]
+
+
 def test_gold_codes_with_scores_are_refused(tmp_path: Path) -> None:
     gold = written(tmp_path / "gold.csv", "id,code,score\na,I10,0.4\n")
     path = written(tmp_path / "p.csv", "id,code\na,I10\n")
