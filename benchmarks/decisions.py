@@ -1,10 +1,11 @@
 """Measure what the scores of a trained run decide: accepted codes and alarms of drift.
 
-The run must have been evaluated on the validation split. Its documents are divided at random, many
-times: one half chooses the scores from which codes are accepted, the other shows how many of the
-accepted codes are gold. For drift, documents are compared with the scores of another half and with
-the texts of train, from which they don't differ; and documents with two or more gold codes that
-begin with the same letter, like those of another department, with the scores of all others.
+The run must have been evaluated on the validation split; the folds of a refit need no evaluation.
+Its documents are divided at random, many times: one half chooses the scores from which codes are
+accepted, the other shows how many of the accepted codes are gold. For drift, documents are compared
+with the scores of another half and with the texts of train, from which they don't differ; and
+documents with two or more gold codes that begin with the same letter, like those of another
+department, with the scores of all others.
 
     python benchmarks/decisions.py RUN
     python benchmarks/decisions.py RUN --rounds 100 --json decisions.json
@@ -196,18 +197,19 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     run = RunDir.open(arguments.run)
-    documents = read_predictions(run)
+    alarms: dict[str, float] = {}
     if arguments.folds:
         accepted = accepted_on_held_out_folds(read_out_of_fold(run, arguments.folds))
     else:
+        documents = read_predictions(run)
         accepted = accepted_on_other_halves(documents, arguments.rounds)
+        corpus = corpus_of_run(load_config(run.args).data, print)
+        alarms = drift_alarms(corpus, documents, arguments.rounds)
     print("accept at   rounds with a score   precision on the others   share of codes")
     for precision, row in accepted.items():
         values = [row["precision"], row["codes"]]
         cells = ["none" if value is None else f"{value:.3f}" for value in values]
         print(f"{precision:<12}{row['rounds with a score']:>19}{cells[0]:>26}{cells[1]:>17}")
-    corpus = corpus_of_run(load_config(run.args).data, print)
-    alarms = drift_alarms(corpus, documents, arguments.rounds)
     for what, share in alarms.items():
         print(f"drift, {what}: alarm in {share:.1%}")
     if arguments.json:
