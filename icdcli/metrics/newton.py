@@ -22,6 +22,9 @@ def newton(
 ) -> Floats:
     """Find the minimum of a convex function by Newton's method.
 
+    A step that goes so far beyond the minimum that the function rises there more steeply than it
+    fell before is halved.
+
     Args:
         start_P: The first coefficients.
         derivatives: Returns the gradient (P,) and the Hessian (P, P) at some coefficients.
@@ -33,13 +36,20 @@ def newton(
     Returns:
         The coefficients (P,).
     """
-    coefficients_P = start_P.copy()
+    coefficients_P, share = start_P.copy(), 1.0
+    gradient_P, hessian_PP = derivatives(coefficients_P)
     for _ in range(iterations):
-        gradient_P, hessian_PP = derivatives(coefficients_P)
         step_P = np.linalg.solve(hessian_PP, gradient_P)
         largest = float(np.abs(step_P).max())
         scale = max_change / largest if max_change is not None and largest > max_change else 1.0
-        coefficients_P -= step_P * scale
+        next_P = coefficients_P - step_P * (scale * share)
         if largest < tolerance:
-            break
+            return next_P
+        gradient_after_P, hessian_after_P = derivatives(next_P)
+        # Such steps could go back and forth around the minimum forever.
+        if -(gradient_after_P @ step_P) > gradient_P @ step_P:
+            share /= 2
+            continue
+        coefficients_P, share = next_P, 1.0
+        gradient_P, hessian_PP = gradient_after_P, hessian_after_P
     return coefficients_P
