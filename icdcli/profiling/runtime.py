@@ -89,10 +89,11 @@ def operations_per_second(device: torch.device, bit: int, seconds: float = 0.3) 
     size = 8192 if device.type != "cpu" else 1024 if bit == 32 else 512
     matrix = torch.ones(size, size, device=device, dtype=dtype)
     torch.mm(matrix, matrix)
-    began, products = _now(device), 0
-    while (taken := _now(device) - began) < seconds:
+    began, products, taken = _now(device), 0, 0.0
+    while taken < seconds:
         torch.mm(matrix, matrix)
         products += 1
+        taken = _now(device) - began
     return products * 2 * size**3 / taken
 
 
