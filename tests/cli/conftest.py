@@ -195,7 +195,8 @@ def without_pictures():
     """Return a context without figures, which take longer than a small training."""
     from icdcli.report import run_report
     from icdcli.report.comparison import page
-    from icdcli.report.plots import evaluation, run
+    from icdcli.report.plots import corpus, evaluation, run
+    from icdcli.report.plots.figures import new_figure
 
     @contextlib.contextmanager
     def leave_out():
@@ -205,6 +206,7 @@ def without_pictures():
             for module in (evaluation, run_report):
                 patch.setattr(module, "evaluation_figures", lambda *_: {})
             patch.setattr(page, "comparison_figures", lambda *_: {})
+            patch.setattr(corpus, "corpus_figure", lambda _: new_figure(1, 1))
             yield
 
     return leave_out

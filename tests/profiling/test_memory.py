@@ -24,11 +24,12 @@ SCRIPT = Path(__file__).with_name("measured_training.py")
 SIZES = {
     "hidden_size": 64,
     "intermediate_size": 128,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "vocab_size": 300,
 }
 LLAMA = LlamaConfig(**SIZES, num_key_value_heads=2)
+DEEPER = LlamaConfig(**SIZES | {"num_hidden_layers": 2}, num_key_value_heads=2)
 LABELS = 7
 
 
@@ -148,7 +149,7 @@ def test_unknown_documents_have_the_maximum_length():
 
 def test_more_tokens_need_more_memory():
     totals = [
-        estimated(batch_size=8, max_len=length, micro_batch_tokens=8 * length).total
+        estimated(batch_size=2, max_len=length, micro_batch_tokens=2 * length).total
         for length in (20, 40, 80, 160)
     ]
     assert totals == sorted(set(totals))
@@ -238,12 +239,12 @@ def test_documents_beyond_the_context_are_read_in_chunks(model_folders):
 
 
 def test_checkpointing_and_smaller_micro_batches_need_fewer_activations():
-    plain = estimated(gradient_checkpointing=False).parts["activations"]
-    assert estimated(gradient_checkpointing=True).parts["activations"] < 0.7 * plain
-    assert (
-        estimated(gradient_checkpointing=False, micro_batch_tokens=100).parts["activations"]
-        < 0.5 * plain
-    )
+    def activations(**options):
+        return estimated(settings=DEEPER, **options).parts["activations"]
+
+    plain = activations(gradient_checkpointing=False)
+    assert activations(gradient_checkpointing=True) < 0.7 * plain
+    assert activations(gradient_checkpointing=False, micro_batch_tokens=100) < 0.5 * plain
 
 
 def test_a_measured_pass_is_more_certain_than_a_simulated_one():
