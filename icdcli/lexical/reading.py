@@ -9,7 +9,7 @@ Shapes: N stretches of a text, or places in it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -30,7 +30,7 @@ from icdcli.lexical.normalization.definitions import learn_definitions
 from icdcli.lexical.normalization.edited_text import EditedText
 from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.normalization.marked_words import mark_edits, word_begins
-from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
+from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling, known_words
 from icdcli.lexical.views import COMPLETE, View, Views
 
 
@@ -138,9 +138,8 @@ class NoteReading:
             *_needed(labels, system, views.language),
             *(sense.expansion for senses in expansion.senses.values() for sense in senses),
         ]
-        spelling = Spelling.fit(
-            texts, needed, (*known, *_official_texts(views.language)), views.language
-        )
+        without_mistakes = known_words(known) | _official_words(views.language)
+        spelling = Spelling.fit(texts, needed, without_mistakes, views.language)
         return cls(views, spelling, expansion, network_expands=True)
 
     @classmethod
@@ -232,6 +231,11 @@ def _needed(labels: Labels, system: CodeSystem | None, language: str) -> Iterato
     elif system is not None and system.shape is not None:
         for code, kind in zip(labels.codes, labels.kinds, strict=True):
             yield from synonyms_of(code, kind, system.shape, language)
+
+
+@cache
+def _official_words(language: str) -> frozenset[str]:
+    return known_words(_official_texts(language))
 
 
 def _official_texts(language: str) -> Iterator[str]:

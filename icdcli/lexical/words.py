@@ -66,7 +66,10 @@ _ADDED_E = re.compile(r"^es(?=[ptcm])")
 def folded(text: str) -> str:
     """Return the text in lower case and without accents, with a final sigma as a sigma."""
     # Lower case before, for accented capitals, and after, for signs that contain capitals: ™, ℃.
-    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text.lower()).lower()).replace("ς", "σ")
+    lower = text.lower()
+    if lower.isascii():
+        return lower
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", lower).lower()).replace("ς", "σ")
 
 
 def words(text: str) -> list[str]:

@@ -96,7 +96,7 @@ class Spelling:
         Args:
             texts: The training documents.
             needed: The descriptions, synonyms and expansions of the labels.
-            known: Other texts without mistakes.
+            known: Other words without mistakes, folded as `known_words` does.
             language: The language of the documents.
         """
         documents, usual = _count(texts)
@@ -115,7 +115,7 @@ class Spelling:
             for word in wanted
         }
         seen = {word for word, count in documents.items() if count >= _DOCUMENTS_TO_KNOW}
-        return cls(language, frozenset({*seen, *named, *dict(_forms(known))}), words)
+        return cls(language, frozenset({*seen, *named, *known}), words)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Spelling":
@@ -238,6 +238,12 @@ class Spelling:
 
 NO_SPELLING = Spelling()
 """Nothing is corrected."""
+
+
+def known_words(texts: Iterable[str]) -> frozenset[str]:
+    """Return the folded words of texts, for `Spelling.fit`."""
+    forms = frozenset[str]().union(*map(_WORD.findall, texts))
+    return frozenset(map(folded, forms))
 
 
 def _count(texts: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
