@@ -13,19 +13,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from icdcli.lexical.evidence_lexicon import EvidenceLexicon, Matches, content_stems
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.words import words
-from icdcli.metrics.newton import newton
+from icdcli.metrics.newton import logistic
 
 FOLDS = 10
 _STOP_WORD_LETTERS, _STOP_WORD_SHARE = 3, 0.5
 # The prior is the log-odds from all matches together; the constant comes first.
 _PRIOR_K = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0])
-_STEPS, _SMALL = 50, 1e-8
 
 
 def fit_evidence(
@@ -119,7 +117,7 @@ class _Counted:
             hits.append(np.isin(labels, self.targets[document]))
             evidence_E[self.pairs[document]] += 1
             contain_P[self.contains[document]] += 1
-        coefficients_K = _logistic(np.concatenate(rows), np.concatenate(hits))
+        coefficients_K = logistic(np.concatenate(rows), np.concatenate(hits), _PRIOR_K)
         return replace(
             self.lexicon, contain_P=contain_P, evidence_E=evidence_E, coefficients_K=coefficients_K
         )
@@ -186,17 +184,3 @@ def _weights(
     stems = (content_stems(note, stop_words) for note in notes)
     frequency_V = Phrases(strings).document_frequencies(stems)
     return np.log((len(notes) + 1) / (frequency_V + 1)).clip(0.05).astype(np.float32)
-
-
-def _logistic(features_CK: NDArray[np.float64], hits_C: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fit a logistic regression with a ridge penalty of 1 towards the prior coefficients."""
-
-    def derivatives(
-        coefficients_K: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        likely_C = expit(features_CK @ coefficients_K)
-        gradient_K = features_CK.T @ (likely_C - hits_C) + (coefficients_K - _PRIOR_K)
-        weighted_KC = features_CK.T * (likely_C * (1 - likely_C))
-        return gradient_K, weighted_KC @ features_CK + np.eye(len(_PRIOR_K))
-
-    return newton(_PRIOR_K, derivatives, _STEPS, _SMALL)

@@ -142,6 +142,12 @@ def weighted(
     return sparse.csr_matrix((values.astype(np.float32), columns, starts), shape=counts_NF.shape)
 
 
+def bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    """Return the buckets of hashes, mixed, among two to the power of some bits."""
+    hashes = (hashes ^ (hashes >> np.uint64(32))) * _MIX
+    return (hashes ^ (hashes >> np.uint64(29))) * _MIX >> np.uint64(64 - bits)
+
+
 def sketch(
     features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int
 ) -> NDArray[np.float32]:
@@ -211,7 +217,7 @@ def _ngrams(
         hashes = hashes * _BASE + points[offset : offset + places]
     # A blank may begin or end an n-gram but not be inside, so two characters have a letter.
     within = blanks_before[length - 1 : length - 1 + places] - blanks_before[1 : 1 + places]
-    return _bucket(hashes[within <= 0], NGRAM_BITS)
+    return bucket(hashes[within <= 0], NGRAM_BITS)
 
 
 def _words(
@@ -223,9 +229,4 @@ def _words(
     place = np.arange(len(letters)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     powers = np.cumprod(np.full(int(lengths.max()), _BASE, np.uint64))
     sums = np.add.reduceat(points[letters] * powers[place], np.cumsum(lengths) - lengths)
-    return _bucket(sums + start, WORD_BITS) + np.uint64(NGRAM_FEATURES)
-
-
-def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
-    hashes = (hashes ^ (hashes >> np.uint64(32))) * _MIX
-    return (hashes ^ (hashes >> np.uint64(29))) * _MIX >> np.uint64(64 - bits)
+    return bucket(sums + start, WORD_BITS) + np.uint64(NGRAM_FEATURES)

@@ -3,14 +3,18 @@
 The fits of this package differ in their penalty and in how they sum over the data, but not in their
 iteration.
 
-Shapes: P coefficients.
+Shapes: P coefficients, C cases.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from icdcli.metrics.arrays import Floats
+
+_LOGISTIC_STEPS, _LOGISTIC_SMALL = 50, 1e-8
 
 
 def newton(
@@ -53,3 +57,17 @@ def newton(
         coefficients_P, share = next_P, 1.0
         gradient_P, hessian_PP = gradient_after_P, hessian_after_P
     return coefficients_P
+
+
+def logistic(
+    features_CP: NDArray[np.float64], hits_C: NDArray[np.bool_], prior_P: Floats
+) -> Floats:
+    """Fit a logistic regression with a ridge penalty of 1 towards prior coefficients (P,)."""
+
+    def derivatives(coefficients_P: Floats) -> tuple[Floats, Floats]:
+        likely_C = expit(features_CP @ coefficients_P)
+        gradient_P = features_CP.T @ (likely_C - hits_C) + (coefficients_P - prior_P)
+        weighted_PC = features_CP.T * (likely_C * (1 - likely_C))
+        return gradient_P, weighted_PC @ features_CP + np.eye(len(prior_P))
+
+    return newton(prior_P, derivatives, _LOGISTIC_STEPS, _LOGISTIC_SMALL)

@@ -86,7 +86,7 @@ def test_own_cues_serve_a_language_without_a_table(tmp_path):
 
 
 def test_each_view_has_its_parts(fitted, notes):
-    names = ("ngrams", "descriptions", "evidence", "terms")
+    names = ("ngrams", "descriptions", "evidence", "mentions", "terms")
     affirmed = (f"affirmed_{name}" for name in names[1:])
     assert fitted.parts == (*names, *affirmed, "marked_ngrams")
     assert tuple(fitted.scores(notes.texts[:2])) == fitted.parts

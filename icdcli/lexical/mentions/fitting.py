@@ -1,0 +1,124 @@
+"""Fits a model of mentions to annotated documents.
+
+Shapes: C pairs of a mention and a code, K coefficients.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.icd.lexicon.translation import TRANSLATED
+from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.mentions.label_strings import LabelStrings, String
+from icdcli.lexical.mentions.marked_words import Marks, marks_of
+from icdcli.lexical.mentions.mention_model import (
+    FEATURES,
+    MentionModel,
+    MentionPairs,
+    described_strings,
+)
+from icdcli.lexical.mentions.string_vectors import string_frequencies
+from icdcli.lexical.mentions.tagger import Tagger
+from icdcli.lexical.targets import Annotations
+from icdcli.lexical.words import words
+from icdcli.metrics.newton import logistic
+
+_FOLDS = 3
+_MOST_DOCUMENTS = 1_000
+_DOUBT = 0.5
+# The prior multiplies the odds of the mention with the worth of the string.
+_PRIOR_K = np.zeros(FEATURES)
+_PRIOR_K[[0, 1, 7]] = 1.0
+
+
+class _Document(NamedTuple):
+    words: list[str]
+    marks: Marks
+    strings: set[tuple[int, String]]
+
+
+def fit_mentions(
+    texts: Iterable[str],
+    annotations: Annotations,
+    descriptions: Descriptions,
+    language: str | None = None,
+) -> MentionModel:
+    """Fit to the documents that have annotations.
+
+    The regression is fitted to mentions and strings as new documents have them: those of each
+    document come from a tagger, and from strings, of other documents.
+
+    Args:
+        texts: The training documents; read once.
+        annotations: The annotations of each, empty for one that nobody annotated.
+        descriptions: The descriptions of each label.
+        language: The language of the documents; None: it doesn't matter.
+    """
+    documents = [
+        _document(text, marked) for text, marked in zip(texts, annotations, strict=True) if marked
+    ]
+    language = language if language in TRANSLATED else None
+    described = described_strings(descriptions, language, range(len(descriptions)))
+    strings = {pair for document in documents for pair in document.strings}
+    idf_H = string_frequencies(sorted({string for _, string in (*described, *strings)}))
+    model = MentionModel(
+        tagger=Tagger.fit([]),
+        idf_H=idf_H,
+        marked=LabelStrings.of({}, idf_H),
+        described=LabelStrings.of(described, idf_H),
+        coefficients_K=_PRIOR_K,
+        number_of_labels=len(descriptions),
+        language=language,
+    )
+    some = documents[:: max(1, -(-len(documents) // _MOST_DOCUMENTS))]
+    features, hits = [np.zeros((0, FEATURES))], [np.zeros(0, bool)]
+    for fold in range(min(_FOLDS, len(some)) if len(some) > 1 else 0):
+        held_out = some[fold::_FOLDS]
+        left_out = {id(document) for document in held_out}
+        others = _fit(model, [each for each in documents if id(each) not in left_out])
+        for document in held_out:
+            found = others.find(document.words)
+            features.append(found.features_CK)
+            hits.append(_marked_so(found, document.marks))
+    coefficients_K = logistic(np.concatenate(features), np.concatenate(hits), _PRIOR_K)
+    return replace(_fit(model, documents), coefficients_K=coefficients_K)
+
+
+def _document(text: str, annotations: Sequence[tuple[int, str]]) -> _Document:
+    document = words(text)
+    strings = {(label, tuple(words(marked))) for label, marked in annotations}
+    return _Document(
+        document, marks_of(document, annotations), {pair for pair in strings if pair[1]}
+    )
+
+
+def _fit(model: MentionModel, documents: Sequence[_Document]) -> MentionModel:
+    """Return a model with the tagger and the marked strings of some documents."""
+    counts = Counter(pair for document in documents for pair in document.strings)
+    totals: dict[String, int] = defaultdict(int)
+    for (_, string), count in counts.items():
+        totals[string] += count
+    worth = {pair: count / (totals[pair[1]] + _DOUBT) for pair, count in counts.items()}
+    return replace(
+        model,
+        tagger=Tagger.fit((document.words, document.marks) for document in documents),
+        marked=LabelStrings.of(worth, model.idf_H),
+    )
+
+
+def _marked_so(found: MentionPairs, marks: Marks) -> NDArray[np.bool_]:
+    """Return whether annotators marked any of a mention's words for the code of each pair."""
+    words_of: dict[int, set[int]] = defaultdict(set)
+    for label, places in marks.codes:
+        words_of[label].update(places)
+    return np.array(
+        [
+            not words_of[label].isdisjoint(range(*found.mentions[mention][:2]))
+            for mention, label in zip(found.mention_C.tolist(), found.label_C.tolist(), strict=True)
+        ],
+        bool,
+    )
