@@ -135,7 +135,7 @@ ROWS = {
     "words_es_best": Row(
         "codiesp_es.yaml",
         ["label_space=categories", "second_stage=True"],
-        "… with label_space: categories and translated titles",
+        "… with label_space: categories, translated titles and mentions",
         words=True,
     ),
     "words_en": Row("laptop.yaml", ["label_space=train"], "lexical model, English", words=True),
