@@ -60,6 +60,28 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """Don't flush files in this process: a test can't cut the power, and a training flushes 60.
+
+    Tests of what is flushed, and in which order, put their own function in this place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stores_wait_for_no_disk() -> Iterator[str]:
+    """Don't flush SQLite's files either; yield what makes it flush them as users have it."""
+    from icdcli.review import store
+
+    flushing = store._SYNCHRONOUS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_SYNCHRONOUS", "OFF")
+        yield flushing
+
+
+@pytest.fixture(scope="session", autouse=True)
 def smaller_tiny() -> Iterator[dict[str, int]]:
     """Make `tiny` smaller in this process: its training takes a tenth of the time, or less."""
     from icdcli.model.hub import TINY_SIZES

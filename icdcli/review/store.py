@@ -21,6 +21,7 @@ from icdcli.review.schema import SettingRow
 Clock = Callable[[], datetime]
 
 _HEADER = b"SQLite format 3\x00"
+_SYNCHRONOUS = "FULL"  # what was saved outlasts a power cut
 _BUSY_SECONDS = 30
 _PAUSE = 0.5  # of the time that a long write holds the lock: decisions wait for up to 0.2 seconds
 _LOCK = 0x1CDC0DE  # of PostgreSQL: one process at a time makes or upgrades the tables
@@ -276,7 +277,7 @@ def _engine(url: URL, path: Path | None) -> Engine:
         connection.isolation_level = None
         for setting in (
             "journal_mode=WAL",
-            "synchronous=FULL",
+            f"synchronous={_SYNCHRONOUS}",
             "foreign_keys=ON",
             "secure_delete=ON",
             f"busy_timeout={_BUSY_SECONDS * 1000}",

@@ -96,6 +96,11 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk(stores_wait_for_no_disk: str) -> None:
+    """Save without waiting for the disk."""
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """Return a running server, the same for all tests of a process."""

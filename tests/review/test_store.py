@@ -18,6 +18,7 @@ from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.review import store as store_module
 from icdcli.review.migrations.upgrade import known_versions, schema_version
 from icdcli.review.schema import APPEND_ONLY, SettingRow, Table, TextRow
 from icdcli.review.store import Store, open_store
@@ -146,7 +147,10 @@ def test_only_the_user_can_read_the_file(path: Path) -> None:
     assert modes == {"review.db": 0o600, "review.db-shm": 0o600, "review.db-wal": 0o600}
 
 
-def test_the_file_has_the_promised_settings(path: Path) -> None:
+def test_the_file_has_the_promised_settings(
+    path: Path, monkeypatch: pytest.MonkeyPatch, stores_wait_for_no_disk: str
+) -> None:
+    monkeypatch.setattr(store_module, "_SYNCHRONOUS", stores_wait_for_no_disk)
     with open_store(path) as store, store.reading() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -23,6 +23,11 @@ from icdcli.review.store import Store, open_store
 from icdcli.review_page import hosting
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk(stores_wait_for_no_disk: str) -> None:
+    """Save without waiting for the disk."""
+
+
 @pytest.fixture(autouse=True)
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords with little work; tests/review has those of the real cost."""
