@@ -6,9 +6,11 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
 from icdcli.cli import main
 
@@ -79,6 +81,9 @@ def call_of(line: str) -> list[str] | None:
     return shlex.split(call[1].split(" > ")[0]) if call else None
 
 
+_command = cache(typer.main.get_command)  # the commands and their options, made once
+
+
 def icdcode(words: list[str]) -> tuple[int, str]:
     """Run a command in this process, 80 columns wide; return its exit code and its output."""
     said, code = io.StringIO(), 0
@@ -88,6 +93,7 @@ def icdcode(words: list[str]) -> tuple[int, str]:
         contextlib.redirect_stderr(said),
     ):
         patch.setattr(sys, "argv", ["icdcode", *words])
+        patch.setattr(typer.main, "get_command", _command)
         patch.setenv("COLUMNS", "80")
         try:
             main()

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from icdcli import cli
@@ -38,10 +39,15 @@ text_of, name_of, blocks, call_of = pages.text_of, pages.name_of, pages.blocks, 
 text_without_blocks, icdcode = pages.text_without_blocks, pages.icdcode
 
 
+@cache
+def command_line() -> TyperGroup:
+    return get_command(app)
+
+
 def parsed(words: list[str]) -> tuple[str, dict]:
     """Parse arguments with the command line itself; raise its usage error if they are wrong."""
     rest = [word for word in words if word != "--offline"]  # which every command takes
-    command, context = get_command(app), None
+    command, context = command_line(), None
     while hasattr(command, "commands"):
         group = command.make_context("icdcode", rest[:0], parent=context, resilient_parsing=True)
         _name, command, rest = command.resolve_command(group, rest)
@@ -85,7 +91,7 @@ def test_every_call_is_one_that_the_command_line_takes(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_commands_and_options_named_in_passing_exist(page: Path) -> None:
-    known = get_command(app).commands
+    known = command_line().commands
     for name, rest in re.findall(r"`icdcode ([a-z][a-z-]+)([^`]*)`", text_without_blocks(page)):
         assert name in known, f"icdcode {name}"
         command = known[name]
