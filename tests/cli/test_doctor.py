@@ -8,6 +8,7 @@ import torch
 
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.model.hub import TINY_SIZES
+from icdcli.profiling import check_config
 
 
 @pytest.fixture
@@ -15,6 +16,12 @@ def empty(tmp_path, monkeypatch):
     """Change to an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def known_speed(monkeypatch):
+    """Don't measure the machine's speed for each report; tests/profiling measures it."""
+    monkeypatch.setattr(check_config, "operations_per_second", lambda device, bit: 1e9)
 
 
 def test_a_machine_alone(icdcode, empty):
