@@ -159,6 +159,7 @@ def test_a_checkpoint_folder_will_do_and_so_does_each_of_a_run(icdcode, trained,
     assert of_run == icdcode("predict", trained / "weights" / "last", table, "--json").out != ""
 
 
+@pytest.mark.slow
 def test_outside_of_the_run_without_the_data_and_in_utf_8_on_any_terminal(
     icdcode, trained, place, table, tmp_path
 ):

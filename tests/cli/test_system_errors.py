@@ -35,7 +35,7 @@ def test_a_full_standard_output_is_one_message(command: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param(">&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(command: str, closed: str, tmp_path: Path) -> None:
     done = shell(f"icdcode {command} {closed}", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

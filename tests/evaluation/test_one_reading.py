@@ -151,7 +151,7 @@ KINDS = (
     *("cleaned", "tfidf"),
 )
 QUICK = {
-    *(("decoder", "first"), ("decoder", "windows"), ("label attention", "windows")),
+    *(("decoder", "windows"), ("label attention", "windows")),
     *(("tfidf", "first"), ("tfidf", "windows")),
 }
 

@@ -163,9 +163,12 @@ def test_data_that_do_not_exist(config, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"pooling_mode": "label_attention", "label_init": "random", "state_pooling": 2},
-        {"freeze_backbone": True},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param(
+            {"pooling_mode": "label_attention", "label_init": "random", "state_pooling": 2},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"freeze_backbone": True}, marks=pytest.mark.slow),
         {
             "pooling_mode": "label_attention",
             "freeze_backbone": True,

@@ -68,7 +68,7 @@ def estimated(
 
 
 @pytest.mark.parametrize(
-    "bit", [32, 4, *(pytest.param(bit, marks=pytest.mark.slow) for bit in (16, 8))]
+    "bit", [4, *(pytest.param(bit, marks=pytest.mark.slow) for bit in (32, 16, 8))]
 )
 def test_weights_need_the_memory_of_loaded_weights(model_folders, bit):
     folder = str(model_folders["llama"])
@@ -147,6 +147,7 @@ def test_unknown_documents_have_the_maximum_length():
     assert (found.documents, found.tokens) == (3, 270)
 
 
+@pytest.mark.slow
 def test_more_tokens_need_more_memory():
     totals = [
         estimated(batch_size=2, max_len=length, micro_batch_tokens=2 * length).total

@@ -47,7 +47,9 @@ def save(training, folder):
     return load_model(folder)
 
 
-@pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
+@pytest.mark.parametrize(
+    "pooling_mode", ["label_attention", pytest.param("mean", marks=pytest.mark.slow)]
+)
 def test_states_that_were_computed_before_train_as_those_computed_on_the_way(
     described, pooling_mode
 ):
@@ -100,7 +102,10 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
     "options",
     [
         {},
-        {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
+        pytest.param(
+            {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
+            marks=pytest.mark.slow,
+        ),
         {"freeze_backbone": False},
     ],
 )
@@ -174,7 +179,10 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
 
 @pytest.mark.parametrize(
     "options",
-    [{"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"}, {"freeze_backbone": False}],
+    [
+        {"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"},
+        pytest.param({"freeze_backbone": False}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(described, options):
     training, _ = new_training(
@@ -245,7 +253,9 @@ def test_synonyms_are_descriptions_of_the_prior_and_the_start_if_the_lexicon_is_
         torch.testing.assert_close(head.outputs_LW, expected.outputs_LW)
 
 
-@pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
+@pytest.mark.parametrize(
+    "pooling_mode", ["label_attention", pytest.param("mean", marks=pytest.mark.slow)]
+)
 def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     described, monkeypatch, pooling_mode
 ):
@@ -368,7 +378,7 @@ def test_the_backbone_reads_each_split_of_a_view_once(described, monkeypatch):
     assert sorted(made) == [("train", both), ("validation", both)]
 
 
-@pytest.mark.parametrize("long_notes", ["first", "windows"])
+@pytest.mark.parametrize("long_notes", [pytest.param("first", marks=pytest.mark.slow), "windows"])
 def test_a_view_reads_the_states_and_similarities_of_its_own_documents(described, long_notes):
     changes = {"long_notes": long_notes, "max_len": 12, "state_pooling": 1}
     training, _ = new_training(described(**changes, held_out_fold="1/3"), ALONE)

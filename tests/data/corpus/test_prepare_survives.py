@@ -49,7 +49,7 @@ def test_what_a_dead_process_left_is_cleared_away_whatever_it_made(data):
 
 
 @pytest.mark.parametrize(
-    "delay", [0.0, 0.6, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.3, 0.8))]
+    "delay", [0.0, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.3, 0.6, 0.8))]
 )
 def test_a_killed_call_leaves_nothing_that_could_be_taken_for_a_corpus(many_admissions, delay):
     data = many_admissions

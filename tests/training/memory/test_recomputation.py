@@ -82,7 +82,7 @@ def gradients(network, way):
     return loss.item(), found, calls.attention
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("dropout", [pytest.param(0.0, marks=pytest.mark.slow), 0.2])
 @pytest.mark.parametrize(
     ("architecture", "lora", "bit", "padding"),
     [
