@@ -2,7 +2,8 @@
 
 It takes minutes where the network takes an hour, and on CodiEsp the lexical model contributes most.
 Everything else is as in ``icdcode refit``: the folds, their label spaces, the fusion, the second
-stage and the threshold, which the other folds choose. The rows ``words_…`` of ``quality.py``.
+stage and the threshold, which the other folds choose. The rows ``words_…`` of ``quality.py``; one
+of them shows what a refit gains.
 
 Shapes: N documents, L labels.
 """
@@ -21,6 +22,7 @@ from icdcli.config.loading import load_config
 from icdcli.config.run_paths import change_keys
 from icdcli.config.schema import Config
 from icdcli.cross_fitting.out_of_fold import OutOfFold, Parts, pool_folds
+from icdcli.cross_fitting.run import Folds
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.corpus.views import view_of_corpus
@@ -30,8 +32,9 @@ from icdcli.model.fusion import NETWORK, UNKNOWN
 from icdcli.model.inference.room import part_scores
 from icdcli.model.new_model import reading_of, tokenizer_for
 from icdcli.model.threshold import Threshold
+from icdcli.refit.gain import measure_gain
 
-FOLDS = 5
+FOLDS, FOLDS_OF_GAIN = 5, 10
 _SECOND_STAGE = "second_stage=True"
 _SPLITS = {"train_on": "train+validation"}
 
@@ -41,8 +44,8 @@ def cross_fit_words(config: str, changes: list[str], data: Path, out: Path) -> d
     began = time.perf_counter()
     second_stage = _SECOND_STAGE in changes
     others = tuple(change for change in changes if change != _SECOND_STAGE)
-    found = replace(_out_of_fold(config, others, data, out), with_second_stage=second_stage)
-    statistics = found.statistics
+    found, _ = _out_of_fold(config, others, data, out, FOLDS)
+    statistics = replace(found, with_second_stage=second_stage).statistics
     return {
         "metrics": statistics.metrics,
         "intervals": {name: list(bounds) for name, bounds in intervals(statistics).items()},
@@ -50,25 +53,43 @@ def cross_fit_words(config: str, changes: list[str], data: Path, out: Path) -> d
     }
 
 
+def gain_of_words(config: str, changes: list[str], data: Path, out: Path) -> dict[str, Any]:
+    """Return what the lexical model gains on dev if it is also fitted to nine tenths of dev."""
+    began = time.perf_counter()
+    found, known = _out_of_fold(config, tuple(changes), data, out, FOLDS_OF_GAIN)
+    alone = change_keys(known.config, {"train_on": "train"})
+    view = view_of_corpus(known.base, alone.data)
+    gain = measure_gain(alone, known, found, _scores(alone, view), view.labels)
+    return {
+        "metrics": {name: one.value for name, one in gain.differences.items()},
+        "intervals": {name: [one.low, one.high] for name, one in gain.differences.items()},
+        "gain": gain.to_json(),
+        "seconds": time.perf_counter() - began,
+    }
+
+
 @cache  # rows with and without a second stage share it
-def _out_of_fold(config: str, changes: tuple[str, ...], data: Path, out: Path) -> OutOfFold:
-    """Fit the lexical model of each fold, and return the scores of all documents."""
+def _out_of_fold(
+    config: str, changes: tuple[str, ...], data: Path, out: Path, number: int
+) -> tuple[OutOfFold, Folds]:
+    """Fit the lexical model of each fold; return the scores of all documents, and the folds."""
     places = [f"data_path={data}", f"cache_dir={out / 'cache'}"]
     loaded = load_config(CONFIGS / config, [*places, *changes])
     base = open_corpus(prepare(loaded.data).folder)
-    folds = [
-        change_keys(loaded, {**_SPLITS, "held_out_fold": f"{fold}/{FOLDS}"})
-        for fold in range(1, FOLDS + 1)
-    ]
-    views = [view_of_corpus(base, own.data) for own in folds]
+    folds = tuple(
+        change_keys(loaded, {**_SPLITS, "held_out_fold": f"{fold}/{number}"})
+        for fold in range(1, number + 1)
+    )
+    views = tuple(view_of_corpus(base, own.data) for own in folds)
     scores = [_scores(own, view) for own, view in zip(folds, views, strict=True)]
-    final = view_of_corpus(base, change_keys(loaded, _SPLITS).data)
-    documents, folds_N, parts, candidates_NL = pool_folds(final, views, scores)
-    return OutOfFold(
-        source=f"{FOLDS}-fold cross-fitting on train+validation",
+    final = change_keys(loaded, _SPLITS)
+    known = Folds(final, view_of_corpus(base, final.data), base, (), folds, views)
+    documents, folds_N, parts, candidates_NL = pool_folds(known.corpus, views, scores)
+    found = OutOfFold(
+        source=f"{number}-fold cross-fitting on train+validation",
         documents=documents,
         folds_N=folds_N,
-        labels=final.labels,
+        labels=known.corpus.labels,
         parts=parts,
         candidates_NL=candidates_NL,
         how=Threshold.configured("auto"),
@@ -76,6 +97,7 @@ def _out_of_fold(config: str, changes: tuple[str, ...], data: Path, out: Path) -
         fold_runs=(),
         epochs=0,
     )
+    return found, known
 
 
 def _scores(config: Config, view: Corpus) -> Parts:
