@@ -27,6 +27,7 @@ from icdcli.training.setup import new_training
 
 CPU = torch.device("cpu")
 ALONE = ProcessGroup(0, 1, CPU)
+LORA = {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4}
 
 
 def validations_of(training):
@@ -99,15 +100,7 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        pytest.param(
-            {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
-            marks=pytest.mark.slow,
-        ),
-        {"freeze_backbone": False},
-    ],
+    "options", [{}, pytest.param(LORA, marks=pytest.mark.slow), {"freeze_backbone": False}]
 )
 def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
@@ -178,11 +171,7 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"},
-        pytest.param({"freeze_backbone": False}, marks=pytest.mark.slow),
-    ],
+    "options", [LORA, pytest.param({"freeze_backbone": False}, marks=pytest.mark.slow)]
 )
 def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(described, options):
     training, _ = new_training(
