@@ -42,7 +42,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 def launching(*words, processes=2):
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    return [*command, f"--master-port={free_port(29_700)}", *map(str, words)]
+    return [*command, f"--master-port={free_port(0)}", *map(str, words)]
 
 
 def torchrun(place, *words, processes=2):

@@ -186,7 +186,7 @@ def end_of(place, config, mode):
     done = subprocess.run(
         [
             *command,
-            f"--master-port={free_port(29_700)}",
+            f"--master-port={free_port(0)}",
             Path(__file__).with_name("early_sums.py"),
             mode,
             "train",

@@ -24,7 +24,7 @@ def train(place, config, tokens):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     script = Path(__file__).with_name("short_of_memory.py")
     done = subprocess.run(
-        [*command, f"--master-port={free_port(29_700)}", script, str(tokens), "train", path],
+        [*command, f"--master-port={free_port(0)}", script, str(tokens), "train", path],
         cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     return done, config.run.project / config.run.name
