@@ -153,13 +153,7 @@ def _seed(training: Training, number: int) -> None:
     draws = np.random.SeedSequence(
         [training.seed, training.state.step, number, training.process_group.rank]
     )
-    seed = int(draws.generate_state(1, np.uint64)[0]) >> 1
-    if training.process_group.device.type == "cpu":
-        # `torch.manual_seed` prepares all kinds of GPUs, too, and keeps a stack trace for each that
-        # isn't used: a twelfth of the time of a small training.
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
+    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]) >> 1)
 
 
 def halve_micro_batches(training: Training, rows: Ids, reader: MicroBatchReader) -> str:
