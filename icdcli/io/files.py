@@ -113,13 +113,22 @@ def json_values(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def json_numbers(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return numbers that were read from JSON: NaN for null, as `json_values` had written it."""
+    return {name: math.nan if value is None else value for name, value in values.items()}
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a private JSON file.
+
+    Args:
+        path: The file.
+        content: Its content, converted by `json_values`.
 
     Raises:
         OSError: If it can't be written.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(json_values(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

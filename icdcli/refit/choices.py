@@ -16,6 +16,7 @@ from icdcli.data.corpus.views import CorpusView
 from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.reference.scores import summarize_scores
+from icdcli.io.files import json_numbers
 from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.bootstrap import intervals
 from icdcli.metrics.confidence import Confidence
@@ -95,10 +96,7 @@ def of_validation(
     fusion = getattr(model, "fusion", None)
     confidence = Confidence.from_json(manifest.get("confidence"))
     acceptance = AcceptanceTable.from_json(manifest.get("acceptance"))
-    metrics = {
-        name: float("nan") if value is None else float(value)
-        for name, value in manifest["metrics"].items()
-    }
+    metrics = json_numbers(manifest["metrics"])
     names = tuple(manifest.get("monitored_by") or metrics)
     values = [metrics[name] for name in names if name in metrics]
     return change_keys(known.config, steps), FinalFit(
@@ -114,7 +112,7 @@ def of_validation(
         monitored=float(np.mean(values)) if values else float("nan"),
         monitored_by=names,
         validation_loss=float(manifest.get("validation_loss") or "nan"),
-        at_threshold=manifest.get("at_threshold") or {},
+        at_threshold=json_numbers(manifest.get("at_threshold") or {}),
         principal=_fitted_weights(model.principal),
     )
 

@@ -21,6 +21,7 @@ from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.reference.summary import summarize_training
+from icdcli.io.files import json_numbers
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import NoteReading
 from icdcli.model.new_model import views_of
@@ -223,8 +224,5 @@ def finished_baseline(
         "the TF-IDF model was fitted before",
         finished=True,
         epoch=manifest["epoch"],
-        metrics={
-            name: math.nan if value is None else value
-            for name, value in manifest["metrics"].items()
-        },
+        metrics=json_numbers(manifest["metrics"]),
     )

@@ -1,9 +1,18 @@
+import json
+import math
 import os
 
 import pytest
 
 from icdcli.errors import DataError
-from icdcli.io.files import flush, private_folder, replacing, write_atomically, write_json
+from icdcli.io.files import (
+    flush,
+    json_numbers,
+    private_folder,
+    replacing,
+    write_atomically,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_file_before(tmp_path, monkeypatch):
@@ -31,6 +40,15 @@ def test_files_and_folders_reach_the_disk(tmp_path, monkeypatch):
     for path in (tmp_path / "file", tmp_path):
         flush(path)
     assert flushed == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_undefined_numbers_are_null(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"map": math.nan, "losses": (1.0, math.inf), "run": tmp_path})
+    stored = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert stored == {"map": None, "losses": [1.0, None], "run": str(tmp_path)}
+    numbers = json_numbers({"map": stored["map"], "f1_micro": 0.5})
+    assert math.isnan(numbers["map"]) and numbers["f1_micro"] == 0.5
 
 
 def test_private_files_are_0600_and_public_ones_follow_the_umask(tmp_path):

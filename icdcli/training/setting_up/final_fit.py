@@ -7,7 +7,6 @@ run that was interrupted is resumed with them.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 
 from icdcli.errors import ResumeError
 from icdcli.evaluation.reference.scores import ScoreReference
-from icdcli.io.files import write_json, writing
+from icdcli.io.files import json_numbers, write_json, writing
 from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.confidence import Confidence
 from icdcli.model.fusion import Fusion
@@ -25,6 +24,7 @@ from icdcli.model.threshold import Threshold
 from icdcli.training.events import Evaluated
 
 FINAL_FIT = "final_fit.json"
+_NUMBERS = ("monitored", "validation_loss")
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,7 @@ class FinalFit:
             "confidence": None if self.confidence is None else self.confidence.to_json(),
             "acceptance": None if self.acceptance is None else self.acceptance.to_json(),
             "scores": None if self.scores is None else self.scores.to_json(),
-            "metrics": {
-                name: None if math.isnan(value) else value for name, value in self.metrics.items()
-            },
+            "metrics": dict(self.metrics),
             "monitored": self.monitored,
             "monitored_by": list(self.monitored_by),
             "validation_loss": self.validation_loss,
@@ -139,10 +137,9 @@ class FinalFit:
                 **{
                     **found,
                     "run": os.path.normpath(run.resolve() / found["run"]),
-                    "metrics": {
-                        name: math.nan if value is None else value
-                        for name, value in found["metrics"].items()
-                    },
+                    **json_numbers({name: found[name] for name in _NUMBERS}),
+                    "metrics": json_numbers(found["metrics"]),
+                    "at_threshold": json_numbers(found["at_threshold"]),
                     "fusion": Fusion.from_json(found["fusion"]),
                     "threshold": Threshold.from_json(found["threshold"]),
                     "confidence": Confidence.from_json(found["confidence"]),
