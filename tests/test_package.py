@@ -204,6 +204,16 @@ def test_modules_import_names_from_their_definition() -> None:
     assert wrong == []
 
 
+def test_lexical_parts_are_imported_by_their_registry_alone() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in parsed(path).imported
+        if name.startswith("icdcli.lexical.parts.")
+    ]
+    assert wrong == []
+
+
 def test_no_folder_has_more_than_18_modules() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE / "cli"}
     counts = {folder.name: len(list(folder.glob("*.py"))) for folder in folders}

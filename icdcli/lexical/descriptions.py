@@ -1,14 +1,18 @@
 """The descriptions of codes, which several parts of a model compare documents with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.lexicon.synonyms import expansions_of, synonyms_of
+from icdcli.icd.lexicon.translation import translations
 
 Descriptions = Sequence[Sequence[str]]
 """For each label the title of its code, or the closest substitute, then other terms for it. Empty
 if nothing is known about the code."""
+
+_MOST_TRANSLATED = 6
+"""The descriptions of a code that are translated at most: some have dozens of inclusion terms."""
 
 
 def descriptions_of(
@@ -40,3 +44,20 @@ def descriptions_of(
             others = tuple(dict.fromkeys((*others, *found_in_notes)))
         found.append((first, *others) if first else others)
     return found
+
+
+def translated(descriptions: Descriptions, language: str) -> list[tuple[str, ...]]:
+    """Return the translations of each label's descriptions, each once.
+
+    Args:
+        descriptions: The descriptions; those in the language itself stay as they are.
+        language: A language of `icdcli.icd.lexicon.translation.TRANSLATED`.
+    """
+    return [tuple(dict.fromkeys(_translations(texts, language))) for texts in descriptions]
+
+
+def _translations(texts: Sequence[str], language: str) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        found = translations(text, language)
+        if number < _MOST_TRANSLATED or found == (text,):
+            yield from found

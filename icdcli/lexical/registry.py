@@ -10,17 +10,22 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 import importlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.restarting import Restarting
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.names import part_names
 from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import View
+
+_SAMPLE = 1_000
+"""The largest number of texts from which words get their weights."""
 
 _PREFIX: dict[View, str] = {"all": "", "affirmed": "affirmed_", "marked": "marked_"}
 
@@ -50,6 +55,11 @@ class TrainingDocuments:
     def number_of_labels(self) -> int:
         """Return L."""
         return len(self.descriptions)
+
+    def sample(self) -> Iterable[str]:
+        """Return the texts from which words get their weights, without reading all of them."""
+        texts, step = self.texts, max(-(-len(self.targets) // _SAMPLE), 1)
+        return texts.every(step) if isinstance(texts, Restarting) else islice(texts, 0, None, step)
 
 
 class LexicalPart(Protocol):

@@ -27,11 +27,10 @@ from scipy.special import expit
 from icdcli.data.relabeling import Relabeling
 from icdcli.icd.lexicon.translation import TRANSLATED
 from icdcli.io.npz import Arrays
-from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.descriptions import Descriptions, translated
 from icdcli.lexical.mentions.label_strings import LabelStrings, description_worth
 from icdcli.lexical.mentions.string_vectors import BITS, string_vectors
 from icdcli.lexical.mentions.tagger import TaggedMention, Tagger
-from icdcli.lexical.parts.translations import translated
 from icdcli.lexical.words import words
 
 WORTH_OF_DESCRIPTION = 0.5

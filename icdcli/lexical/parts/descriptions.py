@@ -1,39 +1,27 @@
 """The part ``descriptions``: the overlap of a document with the codes' descriptions."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.restarting import Restarting
 from icdcli.io.npz import Arrays
 from icdcli.lexical.description_overlap import DescriptionOverlap
 from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
-
-_SAMPLE = 1_000
-"""The number of documents from which words get their weights."""
 
 
 def _fit(documents: TrainingDocuments) -> DescriptionOverlap | None:
     if not any(documents.descriptions):
         return None
-    return DescriptionOverlap.fit(documents.descriptions, sample_of(documents))
-
-
-def sample_of(documents: TrainingDocuments) -> Iterable[str]:
-    """Return the documents from which words get their weights."""
-    every = -(-len(documents.targets) // _SAMPLE)
-    texts, step = documents.texts, max(every, 1)
-    return texts.every(step) if isinstance(texts, Restarting) else islice(texts, 0, None, step)
+    return DescriptionOverlap.fit(documents.descriptions, documents.sample())
 
 
 def _fit_history(
     overlap: DescriptionOverlap, documents: TrainingDocuments, labels: Sequence[int]
 ) -> DescriptionOverlap:
     # What words are worth doesn't depend on the view, so that scores can be compared.
-    return overlap.only(labels, sample_of(documents))
+    return overlap.only(labels, documents.sample())
 
 
 def _fit_out_of_fold(

@@ -5,7 +5,7 @@ translations (`icdcli.icd.lexicon.translation`), this part compares them with no
 translating them word by word. Descriptions in the language itself stay as they are.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.relabeling import Relabeling
-from icdcli.icd.lexicon.translation import TRANSLATED, translations
+from icdcli.icd.lexicon.translation import TRANSLATED
 from icdcli.io.npz import Arrays
 from icdcli.lexical.description_overlap import DescriptionOverlap
-from icdcli.lexical.descriptions import Descriptions
-from icdcli.lexical.parts.descriptions import sample_of
+from icdcli.lexical.descriptions import translated
 from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
-
-_MOST = 6
-"""The descriptions of a code that are translated at most: some have dozens of inclusion terms."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +50,12 @@ class TranslatedOverlap:
         return self.overlap.arrays()
 
 
-def translated(descriptions: Descriptions, language: str) -> list[tuple[str, ...]]:
-    """Return the translations of each label's descriptions, each once."""
-    return [tuple(dict.fromkeys(_translations(texts, language))) for texts in descriptions]
-
-
-def _translations(texts: Sequence[str], language: str) -> Iterable[str]:
-    for number, text in enumerate(texts):
-        found = translations(text, language)
-        if number < _MOST or found == (text,):
-            yield from found
-
-
 def _fit(documents: TrainingDocuments) -> TranslatedOverlap | None:
     language = documents.language
     if language not in TRANSLATED or not any(documents.descriptions):
         return None
     own = translated(documents.descriptions, language)
-    return TranslatedOverlap(DescriptionOverlap.fit(own, sample_of(documents)), language)
+    return TranslatedOverlap(DescriptionOverlap.fit(own, documents.sample()), language)
 
 
 def _fit_out_of_fold(
