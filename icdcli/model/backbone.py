@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -15,7 +15,6 @@ from transformers import (
     AttentionInterface,
     AutoConfig,
     AutoModel,
-    LlamaConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -23,10 +22,14 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging as transformers_logging
 
 from icdcli.errors import ConfigError
+from icdcli.model.files.plain_weights import load_plain_network
 from icdcli.model.hub import TINY_SIZES, PretrainedSource, hub_errors
 from icdcli.model.precision import half_precision, weight_precision
 from icdcli.model.section import QUANTIZED, ModelConfig
 from icdcli.model.trials import directions_of
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 # When it is imported (peft does so too), it warns of an optional kernel that is missing. Users
 # needn't do anything.
@@ -35,8 +38,10 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 ADAPTER = "default"  # peft's name for the adapter that we train
 
 
-def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+def tiny_config(tokenizer: PreTrainedTokenizerFast) -> "LlamaConfig":
     """Return the settings of `tiny`, a new Llama."""
+    from transformers import LlamaConfig
+
     return LlamaConfig(
         vocab_size=len(tokenizer),
         **TINY_SIZES,
@@ -68,7 +73,11 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
     transformers_logging.disable_progress_bar()
     try:
         with hub_errors(source.name, source.base):
-            backbone = AutoModel.from_pretrained(source.base, config=settings, **options)
+            backbone: Any = None
+            if config.bit == 32 and config.frozen:  # its weights are never saved again
+                backbone = load_plain_network(Path(source.base), settings)
+            if backbone is None:
+                backbone = AutoModel.from_pretrained(source.base, config=settings, **options)
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"model: {source.name}: can't be loaded with bit: {config.bit}: {error}"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import Tensor, nn
 from transformers import AutoModel
 
@@ -80,6 +79,8 @@ class _Embeddings:
     """The part of an architecture before its layers, on the CPU, without the values of weights."""
 
     def __init__(self, settings: Any) -> None:
+        from accelerate import init_empty_weights  # takes a moment to import
+
         settings = copy.deepcopy(settings)
         if hasattr(settings, "quantization_config"):
             del settings.quantization_config
