@@ -82,6 +82,16 @@ def stores_wait_for_no_disk() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def complete_transformers() -> Iterator[None]:
+    """Import transformers as commands that train do: tests of training share this process."""
+    from icdcli import light_transformers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(light_transformers, "import_transformers_lightly", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def smaller_tiny() -> Iterator[dict[str, int]]:
     """Make `tiny` smaller in this process: its training takes a tenth of the time, or less."""
     from icdcli.model.hub import TINY_SIZES

@@ -25,6 +25,7 @@ LAYERS = (
         "config",
         "io",
         "garbage",
+        "light_transformers",
         "lost_links",
         "run_dir",
         "checkpoint_path",

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run
+from icdcli.cli.common import Device, Json, Load, Run, run_to_evaluate
 from icdcli.errors import ConfigError
 from icdcli.io.files import write_atomically
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.evaluation.behavior.run import BehaviorReport
@@ -50,12 +49,13 @@ def behavior(
 
     Example: icdcode behavior outputs/laptop/laptop --failures
     """
+    output = Output(json)
+    run = run_to_evaluate(run_dir, output)
     from icdcli.evaluation.behavior.run import run_behavior
     from icdcli.evaluation.run import open_run
     from icdcli.report.behavior_page import behavior_page
     from icdcli.report.views.behavior import behavior_view
 
-    output, run = Output(json), RunDir.open(run_dir)
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         report = run_behavior(

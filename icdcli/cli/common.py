@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from icdcli import light_transformers
 from icdcli.cli.completion import complete_override, complete_run
 from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
@@ -115,14 +116,22 @@ Split = Annotated[
 ]
 
 
-def import_visibly(module: str, output: Output) -> None:
-    """Import a module that needs PyTorch, and say so on a terminal: it takes seconds."""
+def import_visibly(module: str, output: Output, predicts: bool = False) -> None:
+    """Import a module that needs PyTorch, and say so on a terminal: it takes seconds.
+
+    Args:
+        module: The module.
+        output: The output of the command.
+        predicts: Whether the command uses models, but trains none.
+    """
     with output.waiting("Loading PyTorch …"):
+        if predicts:
+            light_transformers.import_transformers_lightly()
         import_quickly(module)
 
 
 def run_to_evaluate(folder: Path, output: Output) -> RunDir:
     """Open a run, and import what evaluates it."""
     run = RunDir.open(folder)
-    import_visibly("icdcli.evaluation.run", output)
+    import_visibly("icdcli.evaluation.run", output, predicts=True)
     return run

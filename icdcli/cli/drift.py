@@ -58,7 +58,7 @@ def drift(
     """
     require_checkpoint(run_dir, load)
     output = Output(json)
-    import_visibly("icdcli.drift.run", output)
+    import_visibly("icdcli.drift.run", output, predicts=True)
     from icdcli.data.notes.files import find_notes
     from icdcli.distributed.devices import chosen_device
     from icdcli.drift.run import measure_drift

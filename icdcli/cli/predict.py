@@ -226,7 +226,7 @@ def predict(
             raise ConfigError(f"--{option}: is for files. Add --output.")
     if engine is not None:
         require_use_of_ray(files, output, shard, device)
-    import_visibly("icdcli.predict.run", Output(json))
+    import_visibly("icdcli.predict.run", Output(json), predicts=True)
     only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
     checking = _checking(check or resolve, resolve, date, only_checks)
     call = _Call(

@@ -47,7 +47,7 @@ def report(
     Example: icdcode report outputs/laptop/laptop outputs/laptop/laptop2 --output report.html
     """
     output, runs = Output(json), [RunDir.open(run_dir) for run_dir in run_dirs]
-    import_visibly("icdcli.report.run_report", output)
+    import_visibly("icdcli.report.run_report", output, predicts=True)
     from icdcli.report.run_report import write_report
 
     with output.stages() as on_progress:

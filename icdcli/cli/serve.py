@@ -15,6 +15,7 @@ from icdcli.cli.common import (
     Json,
     Load,
     SuggestedTop,
+    import_visibly,
 )
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once
@@ -148,6 +149,7 @@ def serve(
         service = _service(token_file, note_characters, request_notes)
     if run is not None:
         require_checkpoint(run, load)  # before PyTorch is loaded, which takes seconds
+    import_visibly("icdcli.review_page.hosting", output, predicts=True)
     from icdcli.review_page import hosting, settings
 
     with ending_at_once(output, "Stopped."), output.stages() as on_progress:

@@ -1,0 +1,46 @@
+"""What a command imports before it begins."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icdcli.light_transformers import POSTPONED
+
+STORED = Path(__file__).parents[1] / "stored" / "1b2e631"
+NEEDLESS = {
+    *POSTPONED,
+    *("sympy", "boto3", "torch.distributed.tensor", "torch.distributed.checkpoint"),
+    *("peft", "bitsandbytes", "sklearn", "matplotlib"),
+}
+COMMAND = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(set(NEEDLESS) & sys.modules.keys()))))
+from icdcli.cli import main
+sys.argv = ["icdcode", *WORDS]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "runs/neural", "new_notes.csv", "--device", "cpu", "--json"],
+        ["show-predictions", "runs/neural", "--device", "cpu", "--json"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_command_imports_nothing_needless(words, icdcode, tmp_path, monkeypatch):
+    folder = tmp_path / "stored"
+    shutil.copytree(STORED, folder, symlinks=True)
+    code = COMMAND.replace("NEEDLESS", repr(NEEDLESS)).replace("WORDS", repr(words))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
+    )
+    *answer, imported = done.stdout.splitlines()
+    assert json.loads(imported) == []
+    monkeypatch.chdir(folder)
+    assert icdcode(*words).out.splitlines() == answer  # with all of transformers, as in training
