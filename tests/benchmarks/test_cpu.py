@@ -1,6 +1,7 @@
 """The benchmark of CPUs: its arguments, and its table."""
 
 import importlib
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from types import ModuleType
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+STORED = Path(__file__).parents[1] / "stored" / "1b2e631"
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def test_by_default_both_precisions_are_measured(benchmark: ModuleType, run: Pat
         (["nowhere"], "isn't the folder of a run"),
         (["RUN", "--notes", "8"], "give more than 8"),
         (["RUN", "--threads", "0"], "give 1 or more"),
+        (["RUN", "--rounds", "0"], "give 1 or more"),
         (["RUN", "--precision", "float16"], "invalid choice"),
         (["RUN", "--measure", "train"], "invalid choice"),
         ([], "required: run"),
@@ -71,3 +74,17 @@ def test_every_measurement_has_a_process_and_a_row(
     assert asked == [("predict", "bfloat16"), ("again", "bfloat16")]
     assert "| predict | bfloat16 | 50.0 | 10 |" in capsys.readouterr().out
     assert (run / "cpu.json").read_text().count('"cpu": 1.0') == 2
+
+
+@pytest.mark.slow
+def test_the_seconds_until_the_first_note_are_those_of_predict(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "stored"
+    shutil.copytree(STORED, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    found = benchmark.first_note(Path("runs/neural"), "float32", ["hypertension"])
+    assert found.keys() == {"wall", "cpu"}
+    assert found["cpu"] > 0.5  # importing PyTorch alone takes more
+    with pytest.raises(SystemExit, match=r"predict .*failed"):
+        benchmark.first_note(Path("runs/missing"), "float32", ["hypertension"])
