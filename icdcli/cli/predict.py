@@ -1,6 +1,7 @@
 """``icdcode predict``: codes for new notes."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
     from icdcli.distributed.process_group import ProcessGroup
     from icdcli.predict.checking import Checking
+    from icdcli.predict.prediction_file import PredictionFile
+    from icdcli.predict.run import AcceptScore
     from icdcli.predict.shards.records import Shard
 
 
@@ -330,12 +333,15 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
 def _write(
     call: _Call, file: str, notes: "Notes", process_group: "ProcessGroup", output: Output
 ) -> None:
-    from icdcli.evaluation.acceptance.stored import accept_score
-    from icdcli.predict.on_ray.run import predict_on_ray
     from icdcli.predict.run import predict_to_file
 
-    alone = partial(predict_to_file, shard=call.shard, process_group=process_group)
-    predict = alone if call.engine is None else partial(predict_on_ray, gpu=call.gpu)
+    predict: Callable[..., PredictionFile] = partial(
+        predict_to_file, shard=call.shard, process_group=process_group
+    )
+    if call.engine is not None:
+        from icdcli.predict.on_ray.run import predict_on_ray
+
+        predict = partial(predict_on_ray, gpu=call.gpu)
     with kept_from_ray(call.engine), output.stages() as on_progress:
         written = predict(
             call.run,
@@ -348,9 +354,7 @@ def _write(
             checking=call.checking,
             format=call.format,
             concepts=call.concepts,
-            accept_score=None
-            if call.accept_at is None
-            else partial(accept_score, precision=call.accept_at),
+            accept_score=_accept_score(call),
             cpu_precision=call.cpu_precision,
             on_progress=on_progress,
             on_warning=output.warn,
@@ -363,15 +367,24 @@ def _write(
     output.result(written.to_json())
 
 
-def _show(call: _Call, notes: "Notes", device: str, output: Output) -> None:
+def _accept_score(call: _Call) -> "AcceptScore | None":
+    """Return what finds the score from which a checkpoint's codes are accepted; None: nothing."""
+    if call.accept_at is None:
+        return None
     from icdcli.evaluation.acceptance.stored import accept_score
+
+    return partial(accept_score, precision=call.accept_at)
+
+
+def _show(call: _Call, notes: "Notes", device: str, output: Output) -> None:
     from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
 
-    if call.accept_at is not None:  # loading may take minutes
-        accept_score(checkpoint_of(call.run, call.load), call.accept_at)
+    accept_score = _accept_score(call)
+    if accept_score is not None:  # loading may take minutes
+        accept_score(checkpoint_of(call.run, call.load))
     loaded = load_checkpoint(call.run, call.load, device, output.warn, call.cpu_precision)
-    score = None if call.accept_at is None else accept_score(loaded.folder, call.accept_at)
+    score = None if accept_score is None else accept_score(loaded.folder)
     selection = Selection(call.top, call.min_score, accept_score=score)
     show_notes(
         *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)

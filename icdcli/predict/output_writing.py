@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from icdcli import __version__
 from icdcli.data.notes.files import Notes
@@ -16,7 +17,6 @@ from icdcli.model.ensemble.references import base_states
 from icdcli.model.files.checkpoint_files import peek_settings
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CutNotes, Selection
-from icdcli.predict.checking import NoteChecks
 from icdcli.predict.counting import OnMessage, check_notes
 from icdcli.predict.formats.blocks import ModelName
 from icdcli.predict.formats.format_name import FormatName
@@ -24,6 +24,9 @@ from icdcli.predict.formats.registry import Shape
 from icdcli.predict.resumable_output import OnNotes, OutputParts, PredictBlock
 from icdcli.predict.shards.parts import ShardParts
 from icdcli.predict.shards.records import Shard
+
+if TYPE_CHECKING:
+    from icdcli.predict.checking import NoteChecks
 
 OnCoded = Callable[[int, int], object]
 WriteMissing = Callable[[Iterable[Note], OnNotes], int]
@@ -98,7 +101,7 @@ def output_parts(
     format: FormatName | None,
     cpu_precision: CpuPrecision | None,
     checkpoint: Path,
-    checks: NoteChecks | None = None,
+    checks: "NoteChecks | None" = None,
     shard: Shard | None = None,
     concepts: Path | None = None,
 ) -> OutputParts:

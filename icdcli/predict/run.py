@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,13 +13,11 @@ from icdcli.checkpoint_path import checkpoint_of
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
-from icdcli.explain.evidence import evidence_finder
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
-from icdcli.predict.checking import Checking, NoteChecks, note_checks
 from icdcli.predict.counting import OnMessage
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.predict.formats.omop_concepts import concept_tables
@@ -33,6 +32,9 @@ from icdcli.predict.prediction_file import PredictionFile, output_path
 from icdcli.predict.resumable_output import PredictBlock
 from icdcli.predict.shards.records import Shard
 
+if TYPE_CHECKING:
+    from icdcli.predict.checking import Checking, NoteChecks
+
 AcceptScore = Callable[[Path], float]
 """Returns the score from which the codes of a checkpoint are accepted, by its folder."""
 
@@ -44,7 +46,7 @@ def predict_notes(
     top: int | None = None,
     min_score: float | None = None,
     evidence: bool = False,
-    checking: Checking | None = None,
+    checking: "Checking | None" = None,
     max_block: int | None = None,
 ) -> Iterator[CodedNote]:
     """Predict the codes of any number of notes, a block at a time.
@@ -83,19 +85,30 @@ def predict_with_notes(
     selection: Selection,
     *,
     evidence: bool = False,
-    checking: Checking | None = None,
+    checking: "Checking | None" = None,
     max_block: int | None = None,
     on_warning: OnMessage | None = None,
 ) -> Iterator[tuple[Note, CodedNote]]:
     """Predict as `predict_notes` does, and yield each note together with its codes."""
-    checks = note_checks(model.labels, checking, on_warning) if checking else None
+    checks = _checks(model, checking, on_warning)
     predictor = note_predictor(model, selection, evidence, checks)
     for block in note_blocks(notes, max_block):
         yield from zip(block, predictor.predict(block), strict=True)
 
 
+def _checks(
+    model: CodingModel, checking: "Checking | None", on_warning: OnMessage | None
+) -> "NoteChecks | None":
+    """Return the checks of a model's codes, which few calls want."""
+    if checking is None:
+        return None
+    from icdcli.predict.checking import note_checks
+
+    return note_checks(model.labels, checking, on_warning)
+
+
 def note_predictor(
-    model: CodingModel, selection: Selection, evidence: bool, checks: NoteChecks | None
+    model: CodingModel, selection: Selection, evidence: bool, checks: "NoteChecks | None"
 ) -> NotePredictor:
     """Return what predicts the codes of blocks of notes.
 
@@ -105,7 +118,11 @@ def note_predictor(
         evidence: Whether to find the words behind each code.
         checks: The checks of the codes; None: none.
     """
-    find = evidence_finder(model) if evidence else None
+    find = None
+    if evidence:
+        from icdcli.explain.evidence import evidence_finder
+
+        find = evidence_finder(model)
     return NotePredictor(model, selection, find, checks.apply if checks else None)
 
 
@@ -118,7 +135,7 @@ def predict_to_file(
     top: int | None = None,
     min_score: float | None = None,
     evidence: bool = False,
-    checking: Checking | None = None,
+    checking: "Checking | None" = None,
     format: FormatName | None = None,
     concepts: Path | None = None,
     accept_score: AcceptScore | None = None,
@@ -182,7 +199,7 @@ def predict_to_file(
         )
     checkpoint, model = loaded.folder, loaded.model
     selection = accept(checkpoint)
-    checks = note_checks(model.labels, checking, warn) if checking else None
+    checks = _checks(model, checking, warn)
     parts = of(selection, evidence, format, cpu_precision, checkpoint, checks)
     predictor = note_predictor(model, selection, evidence, checks)
     write = in_this_process(parts, predictor.predict, group)
@@ -210,7 +227,7 @@ def write_predictions(
     selection: Selection,
     *,
     evidence: bool = False,
-    checks: NoteChecks | None = None,
+    checks: "NoteChecks | None" = None,
     format: FormatName | None = None,
     cpu_precision: CpuPrecision | None = None,
     on_notes: OnCoded | None = None,

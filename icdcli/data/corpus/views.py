@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
 from icdcli.data.corpus.label_spaces import add_categories, restrict_labels, space_of, unseen_labels
-from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, Documents, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
@@ -144,6 +143,8 @@ def corpus_of_run(
         ConfigError: If there are too few documents for the folds.
         DataError: If the data can't be prepared, or a file is missing or damaged.
     """
+    from icdcli.data.corpus.prepare import prepare  # not needed to read a corpus
+
     prepared = prepare(data.accepting(), on_progress)
     for warning in prepared.warnings:
         on_warning(warning)
