@@ -32,6 +32,7 @@ _DIAGNOSES = {system: names[0] for system, names in SYSTEMS.items()}
 _BUNDLED = Path(__file__).with_name("tables")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _OPEN = 32
+_KNOWN = 256
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,8 @@ def check_name(name: str) -> None:
 def _in(folder: Path, bundled: bool) -> Iterator[Found]:
     for path in sorted(folder.glob("*.parquet")):
         try:
-            metadata = pq.read_schema(path, memory_map=True).metadata
-            about = About.from_json(json.loads(metadata[ABOUT])["about"])
+            state = path.stat()
+            about = _about(path, state.st_mtime_ns, state.st_size)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"{path}: the edition can't be read ({error}). Import it again, or delete the file."
@@ -183,6 +184,12 @@ def _in(folder: Path, bundled: bool) -> Iterator[Found]:
 
 def _age(about: About) -> tuple[date, str]:
     return about.valid_from or date.min, about.name
+
+
+@lru_cache(_KNOWN)
+def _about(path: Path, _changed: int, _size: int) -> About:
+    metadata = pq.read_schema(path, memory_map=True).metadata
+    return About.from_json(json.loads(metadata[ABOUT])["about"])
 
 
 @lru_cache(_OPEN)
