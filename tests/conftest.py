@@ -5,9 +5,10 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,24 @@ def pytest_collection_finish() -> None:
     """
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_a_module() -> Iterator[None]:
+    """Collect a module's garbage at its end, and leave what stays out of later collections."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_gpu_is_seeded_that_is_not_there() -> Iterator[None]:
+    """Don't seed GPUs if there are none: torch notes the stack of each call, for later."""
+    with pytest.MonkeyPatch.context() as patch:
+        if (torch := sys.modules.get("torch")) is not None and not torch.cuda.is_available():
+            for module in (torch.cuda, torch.mtia, torch.xpu):
+                patch.setattr(module, "manual_seed_all", lambda _seed: None)
+        yield
 
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -151,6 +170,7 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
     counts = (0, 900, 3, 45, 600, 12, 7, 300, 60, 5, 1, 200)
     labels = Labels(codes, ("procedure", *("diagnosis",) * 11), titles, counts, counts)
 
+    @cache
     def make(
         seed: int = 0,
         threshold: Threshold | None = None,

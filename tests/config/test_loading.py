@@ -235,7 +235,7 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["data_path=caf\udce9.csv"], "data_path: caf?.csv isn't valid UTF-8. Rename the file"),
         (["name=.."], "name: should be the name of a folder, without / \\ and :"),
         (["name=s3://bucket"], "name: should be the name of a folder, without / \\ and :"),
-        (["steps=" + "[" * 5000], "steps: has too many brackets in each other"),
+        (["steps=" + "[" * 1000], "steps: has too many brackets in each other"),
         (["lr0=.inf"], "lr0: should be a finite number, got inf"),
         (["weight_decay=1e400"], "weight_decay: should be a finite number"),
         (["pos_weight=.nan"], "pos_weight: should be"),
@@ -282,7 +282,7 @@ def test_problems_come_by_line_and_those_of_the_command_line_and_defaults_last(t
         ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
         ("seed: 0\nsteps: 2020-13-45\n", "line 2: steps: should be a whole number"),
         ("seed: 0\nsteps: !!int x\n", "line 2: steps: not a value: invalid literal"),
-        ("metrics: " + "[" * 5000, "has too many brackets in each other"),
+        ("metrics: " + "[" * 1000, "has too many brackets in each other"),
     ],
 )
 def test_files_that_are_no_configuration(tmp_path, text, message):

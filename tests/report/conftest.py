@@ -81,7 +81,7 @@ def placed_texts(figure: "Figure") -> "list[tuple[str, Bbox]]":
     from matplotlib.text import Text
 
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
+    figure.draw_without_rendering()
     beyond = {
         label
         for axes in figure.axes
