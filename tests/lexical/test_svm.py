@@ -53,6 +53,17 @@ def test_a_block_reaches_the_minimum_of_each_label(monkeypatch, common, part):
         )
 
 
+def test_the_tolerance_is_as_good_as_that_of_one_label_at_a_time():
+    features, targets = texts_like()
+    signs = np.where(targets.T, 1, -1).astype(np.int8)
+    every = np.ones(DOCUMENTS, bool)
+    found = fit_block(SharedFeatures.of(features), targets.T, every, machines._TOLERANCE)
+    for label, weights in enumerate(found.astype(np.float64)):
+        best = LinearSVC(dual=False, tol=1e-6, max_iter=10_000).fit(features, targets[:, label])
+        least = objective(features, signs[label], best.coef_[0], best.intercept_[0])
+        assert objective(features, signs[label], weights[:-1], weights[-1]) <= least * 1.001
+
+
 def test_the_curvature_is_that_of_vectors_and_of_the_rest_of_the_diagonal():
     draw = np.random.default_rng(0)
     vectors, _ = np.linalg.qr(draw.normal(size=(30, 4)))
