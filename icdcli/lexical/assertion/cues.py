@@ -101,6 +101,7 @@ _WITHOUT_ASSERTION = frozenset(
 )
 _GROUP = re.compile(r"(<\w+>)")
 _GROUP_OR_NOT = re.compile(r"(<\w+>\??)")
+_SCOPES: dict[str, Scope] = {scope: scope for scope in get_args(Scope)}
 _ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
 
 
@@ -179,7 +180,9 @@ def load_cues(content: str, name: str = "the table of cues") -> Node:
     for where, cue in _parsed(content, name):
         if isinstance(cue, Cue):
             _add(root, cue)
-            needed.update({token: where for token in cue.tokens if _GROUP.fullmatch(token)})
+            for token in cue.tokens:
+                if token[0] == "<" and _GROUP.fullmatch(token):
+                    needed[token] = where
         else:
             word, group = cue
             root.groups[word] = (*root.groups.get(word, ()), group)
@@ -200,12 +203,13 @@ def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]
         DataError: A row is bad; the message has its number and what to do.
     """
     lines = text.splitlines()
-    if not lines or tuple(lines[0].split("\t")) != _COLUMNS:
+    header = "\t".join(_COLUMNS)
+    if not lines or lines[0] != header:
         raise DataError(
             f"{name}: the first line must be the tab-separated header cue, assertion, scope."
         )
     for number, line in enumerate(lines[1:], start=2):
-        if not line.strip() or line.startswith("#") or tuple(line.split("\t")) == _COLUMNS:
+        if not line.strip() or line.startswith("#") or line == header:
             continue
         where = f"{name}, line {number}"
         cells = [cell.strip() for cell in line.split("\t")]
@@ -213,12 +217,13 @@ def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]
             raise DataError(f"{where}: {len(cells)} columns, expected 3, separated by tabs.")
         cue, assertion, scope = cells
         choices = _choices(cue)
-        if not choices or any(not tokens or "\n" in tokens for tokens in choices):
-            raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
-        if any(ANY in (tokens[0], tokens[-1]) for tokens in choices):
-            raise DataError(f"{where}: {ANY} stands amid a cue, between words.")
-        if any(END in tokens[:-1] or tokens == (END,) for tokens in choices):
-            raise DataError(f"{where}: {END} stands at the end of a cue, after its words.")
+        for tokens in choices:
+            if not tokens or "\n" in tokens:
+                raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
+            if ANY in (tokens[0], tokens[-1]):
+                raise DataError(f"{where}: {ANY} stands amid a cue, between words.")
+            if END in tokens[:-1] or tokens == (END,):
+                raise DataError(f"{where}: {END} stands at the end of a cue, after its words.")
         if scope != "word":
             for tokens in choices:
                 yield where, Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
@@ -235,6 +240,8 @@ def _choices(cue: str) -> list[tuple[str, ...]]:
 
     Tables that differ in their assertions only have the same cues.
     """
+    if "<" not in cue:
+        return [cue_tokens(cue)]
     pieces: list[list[tuple[str, ...]]] = []
     for piece in _GROUP_OR_NOT.split(cue):
         group = piece.rstrip("?")
@@ -246,13 +253,13 @@ def _choices(cue: str) -> list[tuple[str, ...]]:
 
 
 def _scope(scope: str, where: str) -> Scope:
-    known: tuple[Scope, ...] = get_args(Scope)
-    for one in known:
-        if one == scope:
-            return one
-    raise DataError(
-        f"{where}: unknown scope {scope!r}{nearest(scope, known)}. Write one of {', '.join(known)}."
-    )
+    known = _SCOPES.get(scope)
+    if known is None:
+        raise DataError(
+            f"{where}: unknown scope {scope!r}{nearest(scope, _SCOPES)}. "
+            f"Write one of {', '.join(_SCOPES)}."
+        )
+    return known
 
 
 def _assertion(assertion: str, scope: str, where: str) -> Assertion | None:
@@ -281,7 +288,7 @@ def _add(root: Node, cue: Cue) -> None:
         branches = node.beginnings if begins else node.words
         node = branches.setdefault(token.rstrip("*") if begins else token, Node())
     # A header and a value stand apart from the other words; any other scope replaces the last.
-    if cue.scope not in ("section", "value"):
+    if node.cues and cue.scope not in ("section", "value"):
         for scope in set(node.cues) - {"section", "value"}:
             del node.cues[scope]
     node.cues[cue.scope] = cue

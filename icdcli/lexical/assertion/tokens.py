@@ -59,6 +59,8 @@ def is_year(token: str) -> bool:
 
 def token_of(text: str) -> tuple[str, Kind]:
     """Return the token and the kind of what `TOKEN` matched: a folded word, a sign or a break."""
+    if text.isascii() and text.isalnum():  # most words
+        return text.lower(), Kind.WORD
     first = text[0]
     if first.isspace():
         return ("\n", Kind.BREAK) if "\n" in text else (":", Kind.SIGN)
