@@ -43,7 +43,7 @@ def import_transformers_lightly() -> None:
     """
     if _TRANSFORMERS in sys.modules:
         return
-    with paused_collection(), _postponed(POSTPONED):
+    with paused_collection(), postponed(POSTPONED):
         for name in (_TRANSFORMERS, f"{_TRANSFORMERS}.models"):
             sys.modules[name] = _Package(name)
         _answer_in_advance()
@@ -106,7 +106,7 @@ class _Package(ModuleType):
 
 
 @contextmanager
-def _postponed(names: Sequence[str]) -> Iterator[None]:
+def postponed(names: Sequence[str]) -> Iterator[None]:
     """Put stand-ins in the place of modules that are imported in the block.
 
     After it, they are imported as usual, also if something is taken from a stand-in.
@@ -122,10 +122,7 @@ def _postponed(names: Sequence[str]) -> Iterator[None]:
         sys.meta_path.remove(finder)
         for module in finder.made:
             module.stands_in = False
-            parent, _, name = module.__name__.rpartition(".")
             del sys.modules[module.__name__]
-            if (package := sys.modules.get(parent)) is not None:
-                vars(package).pop(name, None)
 
 
 class _StandInFinder(MetaPathFinder, Loader):
@@ -160,10 +157,10 @@ class _StandIn(ModuleType):
     stands_in = True
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
         if not self.stands_in:
             return getattr(importlib.import_module(self.__name__), name)
+        if name.startswith("__"):
+            raise AttributeError(name)
         return _unmarked if name in _MARKS else _Later(self.__name__, name)
 
 

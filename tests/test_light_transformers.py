@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.light_transformers import _postponed, _StandIn
+from icdcli.light_transformers import _StandIn, postponed
 
 
 def python(code: str, folder: Path) -> list[str]:
@@ -66,8 +66,8 @@ def library(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_a_postponed_module_is_imported_when_something_of_it_is_used(library):
-    with _postponed(["heavy", "not_installed"]):
+def test_apostponed_module_is_imported_when_something_of_it_is_used(library):
+    with postponed(["heavy", "not_installed"]):
         import light
 
         with pytest.raises(ModuleNotFoundError):
@@ -91,7 +91,7 @@ def test_a_postponed_module_is_imported_when_something_of_it_is_used(library):
 def test_a_module_that_is_imported_already_stays(library):
     import heavy
 
-    with _postponed(["heavy"]):
+    with postponed(["heavy"]):
         import light
     assert light.Base is heavy.Base
 

@@ -33,7 +33,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
@@ -44,6 +44,7 @@ from icdcli.lexical.linear.ridge import (
     rounded,
     solve_in_place,
     solved,
+    weights_of,
 )
 from icdcli.lexical.ngram_features import (
     FEATURES,
@@ -308,9 +309,7 @@ class NgramRidge:
         factor_NN = factor(cosines_NN, penalty)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
         for labels, targets_NP in label_parts(target_matrix(targets, number_of_labels, np.float32)):
-            weights_NL[:, labels] = linalg.cho_solve(
-                (factor_NN, True), targets_NP, check_finite=False
-            )
+            weights_NL[:, labels] = weights_of(factor_NN, targets_NP)
         return cls(
             idf_F,
             documents_NF.T.tocsr(),

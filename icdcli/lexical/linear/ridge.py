@@ -1,5 +1,7 @@
 """The linear algebra of ridge regression in closed form, in blocks that bound the memory.
 
+Only fits need SciPy's linear algebra, so that models are loaded without importing it.
+
 Shapes: B documents of a block, M columns, L labels, P labels of a part.
 """
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 LABELS = 512
 """The labels that are solved for together."""
@@ -26,6 +28,8 @@ def add_products(gram_MM: NDArray[np.float64], sketch_BM: NDArray[np.float32]) -
 
 def factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Add the penalty to a matrix whose upper half is known, and return its Cholesky factor."""
+    from scipy import linalg
+
     matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
     # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy of
     # half a gigabyte.
@@ -46,18 +50,31 @@ def rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the factor's inverse times some columns."""
+    from scipy import linalg
+
     solved_MB: NDArray[np.float64] = linalg.solve_triangular(
         factor_MM, basis_MB, lower=True, check_finite=False
     )
     return solved_MB
 
 
+def weights_of(
+    factor_MM: NDArray[np.float64], moments_MP: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the weights of some labels, of which the moments are known."""
+    from scipy import linalg
+
+    weights_MP: NDArray[np.float64] = linalg.cho_solve(
+        (factor_MM, True), moments_MP, check_finite=False
+    )
+    return weights_MP
+
+
 def solve_in_place(factor_MM: NDArray[np.float64], moments_LM: NDArray[np.float32]) -> None:
     """Replace the moments of each label by its weights, which take as much memory."""
     for begin in range(0, len(moments_LM), LABELS):
         part_MP = moments_LM[begin : begin + LABELS].T.astype(np.float64)
-        weights_MP = linalg.cho_solve((factor_MM, True), part_MP, check_finite=False)
-        moments_LM[begin : begin + LABELS] = weights_MP.T
+        moments_LM[begin : begin + LABELS] = weights_of(factor_MM, part_MP).T
 
 
 def label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:

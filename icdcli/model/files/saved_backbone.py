@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from icdcli.light_transformers import postponed
 from icdcli.model.backbone import architecture_settings, load_backbone, new_backbone
 from icdcli.model.files.base_identity import BaseIdentity, find_base, naming_checkpoint
 from icdcli.model.files.checkpoint_files import BACKBONE
@@ -69,7 +70,9 @@ def load_saved_backbone(
 
 def saved_lexical(folder: Path, labels: int) -> "LexicalModel":
     """Load the lexical model of a checkpoint from its folder."""
-    # scikit-learn and scipy take a second to import, and most models have no lexical part
-    from icdcli.lexical.lexical_model import LexicalModel
+    # SciPy takes a moment to import, and many models have no lexical part. It would also import
+    # a compiler of Fortran, because it copies all names of numpy.
+    with postponed(["numpy.f2py"]):
+        from icdcli.lexical.lexical_model import LexicalModel
 
     return LexicalModel.load(folder, labels)
