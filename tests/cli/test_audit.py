@@ -36,6 +36,7 @@ def test_findings_are_shown_and_written(icdcode, notes, tmp_path, monkeypatch):
     assert len(lines) == 3
 
 
+@pytest.mark.slow
 def test_a_prepared_corpus_has_the_same_findings(icdcode, notes, tmp_path):
     prepared = icdcode("prepare-data", notes, *OPTIONS, "--json").json["folder"]
     one, other = (

@@ -109,6 +109,7 @@ def test_the_main_process_waits_for_no_other(icdcode, config, tmp_path, monkeypa
     assert answer.code == 0
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_and_shown_like_other_models(icdcode, run):
     answer = icdcode("evaluate", run, "--html")
     assert answer.code == 0

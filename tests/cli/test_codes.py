@@ -37,6 +37,7 @@ def test_search_finds_codes_and_says_if_there_is_none(icdcode):
     assert "No code" in icdcode("codes", "search", "zzzzzzz").out
 
 
+@pytest.mark.slow
 def test_diff_counts_and_lists_what_changed(icdcode):
     answer = icdcode("codes", "diff", "icd10cm-2024", "icd10cm-2026")
     assert "739 new, 64 retired" in answer.out

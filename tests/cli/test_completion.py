@@ -69,7 +69,9 @@ def test_keys_and_values_of_the_configuration_are_offered(words, answers, offere
     assert offered("train", "laptop.yaml", *words) == answers
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell", ["bash", *(pytest.param(shell, marks=pytest.mark.slow) for shell in ("zsh", "fish"))]
+)
 def test_each_shell_gets_keys(shell, tmp_path):
     assert "batch_size=" in "\n".join(
         offered_by_a_process(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, shell)

@@ -34,6 +34,7 @@ def test_a_machine_alone(icdcode, empty):
     assert list(empty.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_fits_80_columns(icdcode, place, monkeypatch):
     monkeypatch.setattr("icdcli.report.console.Console", _narrow)
     lines = icdcode("doctor", place.config).out.splitlines()

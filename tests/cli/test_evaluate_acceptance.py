@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pictures")
 def test_an_evaluation_writes_the_curve_and_gives_old_checkpoints_a_table(
     icdcode, run_copy, tmp_path

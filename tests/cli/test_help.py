@@ -65,7 +65,8 @@ def test_a_demo_without_a_folder_accepts_keys(icdcode, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("words", "exit_code"), [
     ("train demo.yaml data_path=nowhere", 3),
-    ("evaluate nowhere", 2), ("show-predictions nowhere", 2), ("compare nowhere x", 2),
+    pytest.param("evaluate nowhere", 2, marks=pytest.mark.slow),
+    pytest.param("show-predictions nowhere", 2, marks=pytest.mark.slow), ("compare nowhere x", 2),
 ])  # fmt: skip
 def test_missing_files_are_reported_before_torch_is_loaded(tmp_path, words, exit_code):
     code = (

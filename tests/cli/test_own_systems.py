@@ -64,7 +64,7 @@ SYSTEMS = {
         ("seen, twice", "Repeated consultation requested", "Other"),
     ],
 }
-QUICK = ("gm", "kcd")  # one of each kind of model
+QUICK = ("kcd",)  # of the kind of model that needs no training
 READ_BY_TITLE = ("gm", "words")  # by a lexical model; n-grams of notes alone can't
 CONFIG = """\
 data_path: {notes}

@@ -11,7 +11,8 @@ import pytest
 from icdcli import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["config show", "--help"]  # by icdcode's output, and by the command line's own
+# By icdcode's output, and by the command line's own.
+QUICK = [pytest.param("config show", marks=pytest.mark.slow), "--help"]
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -24,7 +25,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", QUICK)
 def test_a_full_standard_output_is_one_message(command: str, tmp_path: Path) -> None:
     done = shell(f"icdcode {command} > /dev/full", tmp_path)
     assert done.returncode == 3
@@ -34,7 +35,7 @@ def test_a_full_standard_output_is_one_message(command: str, tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", QUICK)
 @pytest.mark.parametrize("closed", [pytest.param(">&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(command: str, closed: str, tmp_path: Path) -> None:
     done = shell(f"icdcode {command} {closed}", tmp_path)
@@ -47,7 +48,7 @@ def test_a_closed_standard_input_is_empty(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", QUICK)
 def test_a_reader_that_stops_reading_gets_no_traceback(command: str, tmp_path: Path) -> None:
     done = shell(f"icdcode {command} | true", tmp_path)
     assert done.stderr == ""

@@ -33,7 +33,7 @@ def f1(scores: Any, targets: Any, threshold: Any) -> float:
     return evaluate(scores, targets, threshold, names=["f1_micro"])["f1_micro"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(documents())
 def test_no_threshold_has_a_better_micro_f1(arrays: Arrays) -> None:
     scores, targets = arrays
@@ -47,7 +47,7 @@ def test_no_threshold_has_a_better_micro_f1(arrays: Arrays) -> None:
     assert lower < threshold or best == lower
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(documents(), st.floats(0, 1))
 def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> None:
     scores, targets = arrays

@@ -143,6 +143,7 @@ def test_words_that_do_not_fit_the_arrays_are_refused(saved):
         LexicalModel.load(saved, LABELS)
 
 
+@pytest.mark.slow
 def test_scores_out_of_fold_do_not_depend_on_a_documents_labels_or_annotations(notes, descriptions):
     before = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[1]
     targets = [*notes.targets[:4], np.array([0, 7], np.int32), *notes.targets[5:]]

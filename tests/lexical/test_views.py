@@ -100,6 +100,7 @@ def test_a_denied_mention_scores_only_in_the_complete_text(fitted, notes):
         assert denied[f"affirmed_{part}"][0, 0] < 0.1 * affirmed[f"affirmed_{part}"][0, 0]
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_complete_text_are_those_of_mentions(fitted, notes):
     alone = LexicalModel.fit(
         notes.texts, notes.targets, [(name,) for name in notes.names], notes.annotations

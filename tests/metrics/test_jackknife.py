@@ -9,7 +9,7 @@ from icdcli.metrics.jackknife import areas_without_each, decisions_without_each
 from icdcli.metrics.metrics import evaluate
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_the_metrics_are_those_of_the_other_documents(
     scored_documents: Any, data: st.DataObject

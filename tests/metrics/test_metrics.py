@@ -63,7 +63,7 @@ def precision(scores: Any, targets: Any) -> float:
     return float(sk.average_precision_score(targets, scores)) if targets.any() else math.nan
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(documents())
 def test_areas_equal_scikit_learn(arrays: Arrays) -> None:
     scores, targets = arrays
@@ -83,7 +83,7 @@ def test_areas_equal_scikit_learn(arrays: Arrays) -> None:
     assert same(ours["map"], mean(rows))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(documents(), st.sampled_from([0.0, 0.25, 0.5, 0.9]))
 def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
     scores, targets = arrays
@@ -105,7 +105,7 @@ def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
     assert same(ours["exact_match"], float(sk.accuracy_score(*given)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(documents())
 def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
     scores, targets = arrays
@@ -123,7 +123,7 @@ def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
     assert same(evaluate(scores[:, None], targets[:, None])["calibration_error"], expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(documents())
 def test_ranks_equal_a_stable_sort(arrays: Arrays) -> None:
     scores, targets = arrays
@@ -184,7 +184,7 @@ def as_edin(scores: Any, targets: Any, threshold: float, k: Sequence[int]) -> di
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(documents(), st.sampled_from([0.25, 0.5, 0.9]))
 def test_edins_metrics_count_present_labels_and_documents_with_gold_codes(
     arrays: Arrays, threshold: float

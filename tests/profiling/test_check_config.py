@@ -175,7 +175,10 @@ def test_data_that_do_not_exist(config, tmp_path):
             "description_prior": True,
             "chunk_len": 64,
         },
-        {"lora_activate": True, "bit": 16, "gradient_checkpointing": True},
+        pytest.param(
+            {"lora_activate": True, "bit": 16, "gradient_checkpointing": True},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda changes: "-".join(changes) or "pooling",
 )
@@ -197,6 +200,7 @@ def test_chunks_that_the_model_cannot_read_are_a_problem(config, model_folders):
     assert found.memory is None
 
 
+@pytest.mark.slow
 def test_quantized_weights_that_do_not_work_are_a_problem(config, model_folders, monkeypatch):
     monkeypatch.setattr(module, "why_not_quantized", lambda bit, device: "no such library")
     quantized = config(model=model_folders["llama"], bit=8, lora_activate=True)

@@ -54,9 +54,9 @@ def test_without_known_memory_all_layers_are_recomputed():
 @pytest.mark.parametrize(
     ("changes", "layers"),
     [
-        ({"gradient_checkpointing": True}, 4),
+        pytest.param({"gradient_checkpointing": True}, 4, marks=pytest.mark.slow),
         ({"gradient_checkpointing": False}, 0),
-        ({"torch_compile": True}, 0),
+        pytest.param({"torch_compile": True}, 0, marks=pytest.mark.slow),
         pytest.param({"strategy": "fsdp", "device": [0, 1]}, 4, marks=pytest.mark.slow),
     ],
 )

@@ -102,12 +102,12 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
         {},
         {"lora": True, "checkpointing": True},
         {"settings": BERT, "padding": "batch", "lora": True},
-        {"half": True},
         {"pooling_mode": "label_attention", "cached": True, "freeze_backbone": True, **PRIOR},
         {"chunks": CHUNKS},
         *(
             pytest.param(options, marks=pytest.mark.slow)
             for options in (
+                {"half": True},
                 {"padding": "batch", "checkpointing": True},
                 {"settings": BERT, "checkpointing": True},
                 {"pooling_mode": "label_attention"},

@@ -105,6 +105,7 @@ def _buffers():
         return sum(buffer.nbytes for buffer in AutoModel.from_config(LLAMA).buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
 def test_pretrained_adapters_count_and_stay_frozen(model_folders, tmp_path):
     base = load_backbone(
@@ -239,6 +240,7 @@ def test_documents_beyond_the_context_are_read_in_chunks(model_folders):
     assert chunked.parts["activations"] < 3.2 * whole.parts["activations"]
 
 
+@pytest.mark.slow
 def test_checkpointing_and_smaller_micro_batches_need_fewer_activations():
     def activations(**options):
         return estimated(settings=DEEPER, **options).parts["activations"]
@@ -269,7 +271,7 @@ def test_several_ranks_have_their_gradients_twice_during_the_sum():
     assert together.total > alone.total
 
 
-@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.parametrize("adapters", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_sharded_weights_need_a_part_of_the_memory(adapters):
     whole, shared = (
         estimated(ranks=4, strategy=strategy, lora_activate=adapters).parts

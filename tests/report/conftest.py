@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ def opened(chromium: "Browser", address: str) -> "Iterator[Callable[..., Page]]"
     assert problems == []
 
 
+@lru_cache(1)  # drawing a figure takes most of a test
 def placed_texts(figure: "Figure") -> "list[tuple[str, Bbox]]":
     """Return the visible texts of a figure with the place that each takes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

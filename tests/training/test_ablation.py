@@ -18,6 +18,7 @@ from icdcli.training.setup import new_training
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_what_each_part_is_worth(described):
     training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
     last = [event for event in train(training) if isinstance(event, Evaluated)][-1]

@@ -69,6 +69,7 @@ def test_what_was_computed_once_is_there_the_next_time(described, monkeypatch):
     assert losses(described()) == first
 
 
+@pytest.mark.slow
 def test_another_backbone_or_length_has_its_own(described, model_folders, tmp_path):
     folders = []
     for changes in ({}, {"max_len": 24}, {"state_pooling": 2}, {"chunk_len": 16}):
@@ -87,7 +88,13 @@ def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(describ
         new_training(described(), ALONE)
 
 
-@pytest.mark.parametrize("file", ["states.npy", "similarities.npy", "ids.npy"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "states.npy",
+        *(pytest.param(f, marks=pytest.mark.slow) for f in ("similarities.npy", "ids.npy")),
+    ],
+)
 def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file):
     _, corpus = new_training(described(), ALONE)
     for path in corpus.folder.glob(f"*/{file}"):
@@ -100,7 +107,8 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, pytest.param(LORA, marks=pytest.mark.slow), {"freeze_backbone": False}]
+    "options",
+    [{}, *(pytest.param(o, marks=pytest.mark.slow) for o in (LORA, {"freeze_backbone": False}))],
 )
 def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
@@ -338,6 +346,7 @@ def test_documents_longer_than_the_window_are_read_in_chunks_by_default(describe
     assert (training.model.chunks.length, training.model.chunks.stride) == (128, 96)
 
 
+@pytest.mark.slow
 def test_folds_share_what_was_computed_for_the_corpus(described, tmp_path, monkeypatch):
     _, corpus = new_training(described(), ALONE)
     monkeypatch.setattr(state_cache, "_fill", lambda *_: pytest.fail("computed again"))

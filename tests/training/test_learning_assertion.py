@@ -116,13 +116,8 @@ def as_trained(run):
     return load_model(find_checkpoint(run, "last"))
 
 
-QUICKEST = ("windows",)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [kind if kind in QUICKEST else pytest.param(kind, marks=pytest.mark.slow) for kind in READING],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", READING)
 def test_prediction_and_evaluation_read_the_same_classes(trained, facts, tmp_path, kind):
     run = trained("label_attention", **QUICK, **READING[kind])
     model = as_trained(run)
@@ -137,10 +132,8 @@ def test_prediction_and_evaluation_read_the_same_classes(trained, facts, tmp_pat
     assert np.abs(model.scores(affirmed) - evaluation).max() > 0.02
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, pytest.param({"freeze_backbone": False, "head_dropout": 0.3}, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"freeze_backbone": False, "head_dropout": 0.3}])
 def test_an_interrupted_run_ends_with_the_same_weights(trained, options, config, changes):
     changes = QUICK | changes
     whole = trained("label_attention", name="whole", **changes)

@@ -56,6 +56,7 @@ def test_a_validation_is_read_in_smaller_passes_and_the_run_goes_on(config, memo
         assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_evaluation_and_a_prediction_are_read_in_smaller_passes(config, memory, monkeypatch):
     # As on a GPU: on a CPU, each note of a prediction has a pass of its own.
     monkeypatch.setattr("icdcli.model.neural_model.reads_alone", lambda _: False)

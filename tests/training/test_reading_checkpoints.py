@@ -60,7 +60,9 @@ def steps_in(model):
     return round(model.threshold.value * 100), int(model.network.head.output.bias[0])
 
 
-@pytest.mark.parametrize("path", [".", "weights/metric", "weights/last"])
+@pytest.mark.parametrize(
+    "path", [".", pytest.param("weights/metric", marks=pytest.mark.slow), "weights/last"]
+)
 @pytest.mark.parametrize("links", [True, False])
 def test_a_reader_gets_one_whole_checkpoint_while_training_saves(
     two_steps, monkeypatch, path, links, request

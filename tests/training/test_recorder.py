@@ -92,7 +92,7 @@ def test_a_stop_about_a_validation_saves_its_state_once(recorded, kind):
     [
         (1, Saved, "step 8: the training loss", 7),
         (1, StepDone, "step 7: a weight", 6),
-        (2, StepDone, "step 8: the training loss", 6),
+        pytest.param(2, StepDone, "step 8: the training loss", 6, marks=pytest.mark.slow),
         (5, StepDone, "step 8: the training loss", 5),
     ],
 )

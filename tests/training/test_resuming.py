@@ -186,6 +186,7 @@ def as_before(run):
     shutil.rmtree(weights / "steps")
 
 
+@pytest.mark.slow
 def test_a_run_of_the_older_layout_goes_on(config):
     run, _ = run_it(config(), stop_after=17)
     as_before(run)

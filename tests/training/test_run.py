@@ -170,6 +170,7 @@ def in_checkpoint(run, name):
     return manifest["step"], manifest["metrics"]["f1_micro"], manifest["validation_loss"]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_back_keeps_its_better_checkpoints(config, monkeypatch):
     # As in overfitting: the loss is lowest first, the metric is highest later.
     validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
@@ -219,6 +220,7 @@ def test_a_run_that_repeats_a_step_replaces_its_checkpoint(config, monkeypatch):
     assert linked == ["steps/26-3"] * 3
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_is_replaced_with_a_warning(config, monkeypatch):
     validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
     run = run_training(config(steps=39)).run

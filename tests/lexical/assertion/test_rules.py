@@ -151,6 +151,7 @@ def test_a_note_without_marks_is_no_form() -> None:
     assert read_forms(text) == text
 
 
+@pytest.mark.slow
 def test_a_long_form_is_read_in_time_linear_in_its_length() -> None:
     reader = reader_of(built_in_cues("en"))
     row = "Gout | | x |\n__ gout _x_ asthma\nGout? No\nGout N\nlupus vs. sepsis not found\n"

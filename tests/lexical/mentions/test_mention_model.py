@@ -94,6 +94,7 @@ def test_scores_are_the_same_in_every_batch(fitted, notes):
     assert np.array_equal(together, alone)
 
 
+@pytest.mark.slow
 def test_scores_out_of_fold_do_not_know_the_own_annotations(notes):
     texts, targets, annotations = notes
     unusual = "diagnostico de xeroftalmia hoy"

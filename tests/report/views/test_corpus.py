@@ -345,14 +345,17 @@ def test_the_plot_has_a_panel_for_each_part(
             "label_frequency": {"counts": [0], "mentions": 0, "labels_with": {}, "covering": {}},
             "tokens": {},
         },
-        {
-            "label_frequency": {
-                "counts": [1],
-                "mentions": 1,
-                "covering": {"50": {"labels": 1, "share": 1.0}},
+        pytest.param(
+            {
+                "label_frequency": {
+                    "counts": [1],
+                    "mentions": 1,
+                    "covering": {"50": {"labels": 1, "share": 1.0}},
+                },
+                "tokens": {},
             },
-            "tokens": {},
-        },
+            marks=pytest.mark.slow,
+        ),
         {"labels_by_split": {"train": {"seen": 0, "unseen_in_training": 0}}, "tokens": {}},
     ],
 )
@@ -361,7 +364,7 @@ def test_poor_corpora_are_drawn(changes: dict[str, Any], tmp_path: Path) -> None
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("long", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_plot_is_legible(
     long: bool, illegible: Callable[[Figure], list[str]], texts: Callable[[Figure], list[str]]
 ) -> None:

@@ -78,8 +78,8 @@ def assert_same(found, expected):
     assert found[3:] == expected[3:]
 
 
-@pytest.mark.parametrize("mode", [True, False])
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("mode", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fails", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_measuring_leaves_no_trace(layered, fails, mode):
     training = started(layered(lora_activate=True, lora_dropout=0.3))
     training.model.network.train(mode)

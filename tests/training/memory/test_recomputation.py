@@ -87,10 +87,10 @@ def gradients(network, way):
     ("architecture", "lora", "bit", "padding"),
     [
         ("llama", True, 32, "free"),
-        ("llama", True, 16, "free"),
+        pytest.param("llama", True, 16, "free", marks=pytest.mark.slow),
         ("llama", False, 32, "batch"),
         ("bert", False, 32, "free"),
-        ("bert", True, 16, "batch"),
+        pytest.param("bert", True, 16, "batch", marks=pytest.mark.slow),
     ],
 )
 def test_losses_and_gradients_are_the_same_bit_for_bit(architecture, lora, bit, padding, dropout):
