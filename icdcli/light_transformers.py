@@ -40,15 +40,22 @@ def import_transformers_lightly() -> None:
 
     From then on, transformers works as with a PyTorch that has no distributed tensors. Any other
     part of it can still be imported.
+
+    If a version of transformers can't be imported so, nothing of it is imported yet.
     """
     if _TRANSFORMERS in sys.modules:
         return
-    with paused_collection(), postponed(POSTPONED):
-        for name in (_TRANSFORMERS, f"{_TRANSFORMERS}.models"):
-            sys.modules[name] = _Package(name)
-        _answer_in_advance()
-        for name in _NEEDED:
-            importlib.import_module(f"{_TRANSFORMERS}.{name}")
+    try:
+        with paused_collection(), postponed(POSTPONED):
+            for name in (_TRANSFORMERS, f"{_TRANSFORMERS}.models"):
+                sys.modules[name] = _Package(name)
+            _answer_in_advance()
+            for name in _NEEDED:
+                importlib.import_module(f"{_TRANSFORMERS}.{name}")
+    except Exception:  # of any kind: a version may use at once what was postponed
+        for name in list(sys.modules):
+            if name.partition(".")[0] == _TRANSFORMERS:
+                del sys.modules[name]
 
 
 def _answer_in_advance() -> None:

@@ -47,6 +47,22 @@ print(type(AutoModel.from_pretrained("saved")).__name__)
     assert found[4:] == ["[1, 0]", "GPT2Model"]
 
 
+def test_another_version_of_transformers_is_imported_as_usual(tmp_path):
+    found = python(
+        """
+import sys
+from icdcli import light_transformers
+light_transformers._NEEDED = ("utils", "not_in_this_version")
+light_transformers.import_transformers_lightly()
+print([name for name in sys.modules if name.startswith("transformers")])
+import transformers
+print(type(transformers).__name__, transformers.BertConfig().model_type)
+""",
+        tmp_path,
+    )
+    assert found == ["[]", "_LazyModule bert"]
+
+
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """Make a package with a module, and one that imports both."""

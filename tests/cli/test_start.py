@@ -44,3 +44,15 @@ def test_a_command_imports_nothing_needless(words, icdcode, tmp_path, monkeypatc
     assert json.loads(imported) == []
     monkeypatch.chdir(folder)
     assert icdcode(*words).out.splitlines() == answer  # with all of transformers, as in training
+
+
+@pytest.mark.slow
+def test_evidence_is_the_same(icdcode, tmp_path, monkeypatch):
+    folder = tmp_path / "stored"
+    shutil.copytree(STORED, folder, symlinks=True)
+    words = ["predict", "runs/neural", "new_notes.csv", "--device", "cpu", "--evidence", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "icdcli", *words], cwd=folder, check=True, capture_output=True
+    )
+    monkeypatch.chdir(folder)
+    assert icdcode(*words).out == done.stdout.decode()
