@@ -44,7 +44,7 @@ def cross_fit_words(config: str, changes: list[str], data: Path, out: Path) -> d
     began = time.perf_counter()
     second_stage = _SECOND_STAGE in changes
     others = tuple(change for change in changes if change != _SECOND_STAGE)
-    found, _ = _out_of_fold(config, others, data, out, FOLDS)
+    found, _ = out_of_fold_of_words(config, others, data, out)
     statistics = replace(found, with_second_stage=second_stage).statistics
     return {
         "metrics": statistics.metrics,
@@ -56,7 +56,7 @@ def cross_fit_words(config: str, changes: list[str], data: Path, out: Path) -> d
 def gain_of_words(config: str, changes: list[str], data: Path, out: Path) -> dict[str, Any]:
     """Return what the lexical model gains on dev if it is also fitted to nine tenths of dev."""
     began = time.perf_counter()
-    found, known = _out_of_fold(config, tuple(changes), data, out, FOLDS_OF_GAIN)
+    found, known = out_of_fold_of_words(config, tuple(changes), data, out, FOLDS_OF_GAIN)
     alone = change_keys(known.config, {"train_on": "train"})
     view = view_of_corpus(known.base, alone.data)
     gain = measure_gain(alone, known, found, _scores(alone, view), view.labels)
@@ -69,8 +69,8 @@ def gain_of_words(config: str, changes: list[str], data: Path, out: Path) -> dic
 
 
 @cache  # rows with and without a second stage share it
-def _out_of_fold(
-    config: str, changes: tuple[str, ...], data: Path, out: Path, number: int
+def out_of_fold_of_words(
+    config: str, changes: tuple[str, ...], data: Path, out: Path, number: int = FOLDS
 ) -> tuple[OutOfFold, Folds]:
     """Fit the lexical model of each fold; return the scores of all documents, and the folds."""
     places = [f"data_path={data}", f"cache_dir={out / 'cache'}"]
