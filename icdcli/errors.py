@@ -44,3 +44,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return the hint `` (did you mean 'x'?)`` if a word is similar to a known one, else ``""``."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, e.g. ``1 label`` or ``1,200 labels``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -25,10 +25,9 @@ from icdcli.cli.notes_on_terminal import model_words, show_notes
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.cli.ray_options import Engine, kept_from_ray, require_use_of_ray
 from icdcli.config.fields import refuse_url
-from icdcli.errors import ConfigError, in_shell
+from icdcli.errors import ConfigError, counted, in_shell
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
-from icdcli.report.formatting import counted
 
 if TYPE_CHECKING:
     from icdcli.data.notes.encounters import ByEncounter

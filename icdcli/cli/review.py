@@ -11,9 +11,8 @@ from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import AcceptOthers, DeviceForNotes, DoubleShare, Json, Load, SuggestedTop
 from icdcli.cli.completion import complete_run
 from icdcli.config.fields import refuse_url
-from icdcli.errors import ConfigError, in_shell
+from icdcli.errors import ConfigError, counted, in_shell
 from icdcli.report.console import Output
-from icdcli.report.formatting import counted
 
 if TYPE_CHECKING:
     from icdcli.review.store import Store

@@ -19,9 +19,8 @@ from icdcli.cli.common import (
 )
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, counted
 from icdcli.report.console import Output
-from icdcli.report.formatting import counted
 
 if TYPE_CHECKING:
     from icdcli.service.coding_service import ServiceSettings

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from icdcli.ensembles.fitting import METRICS
 from icdcli.ensembles.run import ALIKE, MadeEnsemble
-from icdcli.errors import in_shell
+from icdcli.errors import counted, in_shell
 from icdcli.report.formatting import plain
 
 _ALL = "all together"
@@ -24,7 +24,7 @@ def ensemble_view(made: MadeEnsemble) -> RenderableType:
     if made.cost is not None:
         lines.append(plain(f"cost       {len(made.members)} members: {made.cost}"))
     lines += [
-        plain(f"{name} lacks {count:,} codes, for which it contributes their frequency in training")
+        plain(f"{name} lacks {counted(count, 'code')}; it contributes their frequency in training")
         for name, count in made.lacking.items()
     ]
     lines += [
@@ -57,7 +57,7 @@ def _members(made: MadeEnsemble) -> Table:
     table.add_column("share", justify="right")
     for metric in METRICS if made.held_out else ():
         table.add_column(metric, justify="right")
-    for name in (*made.members, None):
+    for name in (*made.members, None) if made.held_out else made.members:
         values = made.held_out.get(name, {})
         table.add_row(
             plain(_ALL if name is None else name),

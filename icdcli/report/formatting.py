@@ -19,11 +19,6 @@ def one_line(text: object, style: str = "") -> Text:
     return line
 
 
-def counted(count: int, noun: str) -> str:
-    """Format a count with its noun, e.g. ``1 label`` or ``1,200 labels``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """Format a duration as h:mm:ss."""
     minutes, second = divmod(max(0, round(seconds)), 60)

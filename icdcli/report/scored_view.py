@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.report.formatting import counted, number, one_line, plain
+from icdcli.errors import counted
+from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.tables import evaluation_table, interval
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def _heading(scored: "ScoredPredictions") -> Iterator[str]:
         f"{counted(counts['labels'], 'gold or listed code')}"
     )
     yield (
-        f"{counts['predicted']:,} codes predicted, {counts['right']:,} of {counts['gold']:,} gold "
-        "codes found"
+        f"{counted(counts['predicted'], 'code')} predicted, {counts['right']:,} of "
+        f"{counted(counts['gold'], 'gold code')} found"
     )
     kinds = {"sets": "sets of codes", "rankings": "ranked codes", "scores": "scored codes"}
     yield f"the file has {kinds[scored.shape]}; threshold {scored.about['threshold']}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from icdcli.data.sources.admission import CODES_COLUMN
+from icdcli.errors import counted
 
 _SHOWN_INTO = 3  # codes that a retired one was divided into
 _NO_TITLES = "no label has a title: set code_system (icd9, icd10), or check that it is right"
@@ -62,7 +63,7 @@ def _validity(card: Mapping[str, Any]) -> Iterator[str]:
             one = codes["codes"] == 1
             yield (
                 f"{codes['codes']:,} {'code is' if one else 'codes are'} {what} {where} "
-                f"({_counted(codes['mentions'], 'mention')}), but kept as "
+                f"({counted(codes['mentions'], 'mention')}), but kept as "
                 f"{'a label' if one else 'labels'}: {_named(codes, when)}"
             )
     if days and (outside := days["outside"]):
@@ -101,13 +102,9 @@ def leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for pair, found in leakage.items():
         shared = []
         if found["subjects"]:
-            shared.append(_counted(found["subjects"], "subject"))
+            shared.append(counted(found["subjects"], "subject"))
         if found["texts"]:
-            documents = _counted(found["documents"], "document")
-            shared.append(f"{_counted(found['texts'], 'identical text')} ({documents})")
+            documents = counted(found["documents"], "document")
+            shared.append(f"{counted(found['texts'], 'identical text')} ({documents})")
         if shared:
             yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(shared)}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

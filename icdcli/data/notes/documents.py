@@ -18,7 +18,7 @@ from icdcli.data.formats.hl7 import begins_as_hl7
 from icdcli.data.notes.beginnings import refuse_table
 from icdcli.data.notes.refusals import Refusals
 from icdcli.data.notes.text import Note, Origin, checked, decoded_note, read_note, too_long
-from icdcli.errors import DataError
+from icdcli.errors import DataError, counted
 from icdcli.io.fingerprints import file_states
 
 _SHOWN = 6  # kinds of files that a message names
@@ -66,7 +66,7 @@ class DocumentFiles:
         """Return a warning about the other files."""
         if not self.others or self.folder is None:
             return []
-        number = number_of(sum(self.others.values()), "file")
+        number = counted(sum(self.others.values()), "file")
         return [
             f"{self.folder}: {number} left out ({kinds_of_files(self.others)}), since of a folder "
             f"only {', '.join(ENDINGS_OF)}, .hl7 and FHIR in .json or .ndjson are read. Rename or "
@@ -134,7 +134,7 @@ def encoding_remarks(
     if folder is None:
         return [f"{name} is read as {encoding}" for name in names for encoding in found]
     return [
-        f"{folder}: {number_of(number, 'file')} read as {encoding}"
+        f"{folder}: {counted(number, 'file')} read as {encoding}"
         for encoding, number in found.items()
     ]
 
@@ -177,8 +177,3 @@ def kinds_of_files(others: Mapping[str, int]) -> str:
     more = sum(count for _, count in ordered[_SHOWN:])
     shown = [f"{count:,} {kind}" for kind, count in ordered[:_SHOWN]]
     return ", ".join([*shown, *([f"{more:,} of other kinds"] if more else [])])
-
-
-def number_of(count: int, noun: str) -> str:
-    """Return a number with a noun in the right form."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -18,9 +18,8 @@ from icdcli.data.encounters.joining import NoteAbout, join_notes
 from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.formats.conversion import TEXT
-from icdcli.data.notes.documents import number_of
 from icdcli.data.notes.text import LONGEST, Note, Origin
-from icdcli.errors import DataError
+from icdcli.errors import DataError, counted
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class EncounterJoiner:
         """Return what became of the notes, after all were read."""
         timed = self._read > self._without_time
         order = "of their times" if timed else "of the files, since none has a time"
-        notes, encounters = number_of(self._read, "note"), number_of(self._encounters, "encounter")
+        notes, encounters = counted(self._read, "note"), counted(self._encounters, "encounter")
         counts = {
             "without a time, which come last": self._without_time if timed else 0,
             "of other types, which aren't read": self._other_types,

@@ -24,7 +24,7 @@ from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
 from icdcli.data.notes.beginnings import STANDARD_INPUT
 from icdcli.data.notes.database_notes import DatabaseNotes
-from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
+from icdcli.data.notes.documents import DocumentFiles, kinds_of_files
 from icdcli.data.notes.encounters import ByEncounter, EncounterJoiner
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
@@ -33,7 +33,7 @@ from icdcli.data.notes.pipes import Piped, is_standard_input, reads_pipe, store_
 from icdcli.data.notes.refusals import Refusals
 from icdcli.data.notes.tables import NoteTable, find_table
 from icdcli.data.notes.text import Note
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, counted
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
 from icdcli.io.remote.paths import path_to_read
@@ -289,7 +289,7 @@ def _folder(folder: Path, before: str, refusals: Refusals, encoding: str | None)
             if is_table(path):
                 tables.append(path)
     if not documents and not several:
-        there = f" It has {number_of(others.total(), 'other file')} ({kinds_of_files(others)})."
+        there = f" It has {counted(others.total(), 'other file')} ({kinds_of_files(others)})."
         what = (
             f"It has tables. Give their names, such as {min(tables)}."
             if tables

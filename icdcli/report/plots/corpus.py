@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icdcli.data.sources.admission import SPLITS
-from icdcli.report.formatting import counted
+from icdcli.errors import counted
 from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, label_axes, new_figure, save_figure
 
 if TYPE_CHECKING:

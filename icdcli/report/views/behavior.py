@@ -8,8 +8,9 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.errors import counted
 from icdcli.evaluation.behavior.run import BehaviorReport, CapabilityResult
-from icdcli.report.formatting import counted, one_line, plain
+from icdcli.report.formatting import one_line, plain
 from icdcli.report.html_table import html_table
 
 _EXPECTED = {"coded": "coded", "not coded": "not coded", "unchanged": "same codes"}

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from icdcli.data.corpus.notices import leaks
 from icdcli.data.sources.admission import CODES_COLUMN
+from icdcli.errors import counted
 from icdcli.icd.editions.records import edition_ids
-from icdcli.report.formatting import counted, one_line, plain
+from icdcli.report.formatting import one_line, plain
 
 _SPLIT_COLUMNS = {
     "documents": "documents",

@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 
-from icdcli.report.formatting import counted, plain
+from icdcli.errors import counted
+from icdcli.report.formatting import plain
 from icdcli.report.views.estimate import estimate_view
 
 if TYPE_CHECKING:

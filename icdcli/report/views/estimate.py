@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 
-from icdcli.report.formatting import counted, duration, plain
+from icdcli.errors import counted
+from icdcli.report.formatting import duration, plain
 
 if TYPE_CHECKING:
     from icdcli.profiling.memory import MemoryEstimate

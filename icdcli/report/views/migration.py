@@ -4,10 +4,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icdcli.data.corpus.migrated import MIGRATION
-from icdcli.errors import in_shell
+from icdcli.errors import counted, in_shell
 from icdcli.migration.label_plan import RetiredLabel
 from icdcli.migration.run import Migration
-from icdcli.report.formatting import counted, one_line, plain
+from icdcli.report.formatting import one_line, plain
 
 _SHOWN, _INTO = 20, 4
 

@@ -7,10 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from icdcli.errors import counted
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.spans import EvidenceSpans
 from icdcli.predict.batches import CodedNote, Selection
-from icdcli.report.formatting import counted, one_line, plain
+from icdcli.report.formatting import one_line, plain
 
 _SIGNS = {"right": ("=", "green"), "missed": ("-", "yellow"), "extra": ("+", "red")}
 

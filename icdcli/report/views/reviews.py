@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.report.formatting import counted, duration, one_line, plain
+from icdcli.errors import counted
+from icdcli.report.formatting import duration, one_line, plain
 
 if TYPE_CHECKING:
     from icdcli.metrics.agreement import Agreement

@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.report.formatting import counted, plain
+from icdcli.errors import counted
+from icdcli.report.formatting import plain
 
 if TYPE_CHECKING:
     from icdcli.drift.comparison import MeasureShift
