@@ -86,10 +86,11 @@ def score_of(value: Any) -> float | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    number = number_of_cell(value)
+    percent = isinstance(value, str) and value.strip().endswith("%")
+    number = number_of_cell(value.strip().rstrip("%") if percent else value)
     if not math.isfinite(number):
         raise ValueError(f"is {short_value(value)}. Every score must be a number in [0, 1]")
-    if 1 < number <= 100:
+    if percent or 1 < number <= 100:
         raise ValueError(
             f"is {short_value(value)}. Scores must be in [0, 1]; if these are percentages, divide "
             "them by 100"
@@ -251,7 +252,8 @@ def code_text(value: Any) -> str:
         raise ValueError(
             f"the code {value} is a number. Write codes as text, since numbers lose their zeros"
         )
-    raise ValueError(f"a code is {'empty' if isinstance(value, str) else type(value).__name__}")
+    kind = "empty" if isinstance(value, str) else f"of the type {type(value).__name__}"
+    raise ValueError(f"a code is {kind}. Write codes as text")
 
 
 _LONGEST_CODE = 20

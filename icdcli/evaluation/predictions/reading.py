@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icdcli.errors import DataError
+from icdcli.errors import DataError, counted
 from icdcli.evaluation.predictions.listed import (
     CodeListing,
     ListedCode,
@@ -56,14 +56,20 @@ def read_listed(path: Path, names: ColumnNames | None = None) -> CodeListing:
         return _read_codiesp(path, fields)
     if is_json(path) and (content := read_object(path)) is not None and not _is_record(content):
         return _read_object(path, content, names)
+    if _may_be_headerless(path) and next(_lines(path), None) is None:
+        raise DataError(f"{path}: is empty. It needs the codes of each document.")
     if not is_table(path):
         raise DataError(f"{path}: is not a table. The name must end in {ENDINGS}.")
     return read_table(path, names)
 
 
+def _may_be_headerless(path: Path) -> bool:
+    return path.name.lower().endswith(_HEADERLESS)
+
+
 def _headerless(path: Path) -> int:
     """Return the number of fields of CodiEsp's format; 0 if a file isn't in it."""
-    if not path.name.lower().endswith(_HEADERLESS):
+    if not _may_be_headerless(path):
         return 0
     first = next(_lines(path), (1, ""))[1].split("\t")
     if len(first) not in _CODIESP_PARTS or plain_name(first[0]) in ID_NAMES:
@@ -115,7 +121,7 @@ def _read_codiesp(path: Path, fields: int) -> CodeListing:
         )
     if repeated:
         found.remarks.append(
-            f"{repeated:,} lines repeat a code of their document; the first of each counts."
+            f"{counted(repeated, 'line')} left out, whose code the document already has."
         )
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from icdcli import __version__
 from icdcli.data.corpus.reader import Labels
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, counted
 from icdcli.evaluation.groups import (
     GroupMetrics,
     by_chapter,
@@ -162,7 +162,9 @@ def _without_endings(listed: CodeListing, truth: GoldCodes) -> list[str]:
     listed.documents = {
         renamed.get(name, name): document for name, document in listed.documents.items()
     }
-    return [f"{_documents(len(renamed))} named by a file: the ending {ending} is left out."]
+    return [
+        f"{counted(len(renamed), 'document')} named by a file: the ending {ending} is left out."
+    ]
 
 
 def _drop_invalid(listed: CodeListing, path: Path) -> list[str]:
@@ -177,7 +179,7 @@ def _drop_invalid(listed: CodeListing, path: Path) -> list[str]:
         kept = [code for code in document.codes if code.code.lower() in valid]
         dropped += len(document.codes) - len(kept)
         document.codes = kept
-    return [f"{dropped:,} predictions of codes that {path.name} lacks are dropped."]
+    return [f"{counted(dropped, 'prediction')} of codes that {path.name} lacks: dropped."]
 
 
 def _compare_documents(
@@ -201,19 +203,15 @@ def _compare_documents(
     notes = []
     if unknown:
         notes.append(
-            f"{_documents(len(unknown))} of the predictions without gold codes "
+            f"{counted(len(unknown), 'document')} of the predictions without gold codes "
             f"({first_names(unknown)}): left out."
         )
     if missing:
         notes.append(
-            f"{_documents(len(missing))} with gold codes but without predictions "
+            f"{counted(len(missing), 'document')} with gold codes but without predictions "
             f"({first_names(missing)}): all their codes count as missed."
         )
     return notes
-
-
-def _documents(number: int) -> str:
-    return f"{number:,} document{'' if number == 1 else 's'}"
 
 
 def _about_threshold(listed: CodeListing, threshold: float | None) -> list[str]:
@@ -250,7 +248,10 @@ def _about_spelling(listed: CodeListing, spelled: Mapping[str, str]) -> list[str
         for document in listed.documents.values()
     )
     if repeated:
-        notes.append(f"{repeated:,} codes repeat another one of their document; the first counts.")
+        notes.append(
+            f"{counted(repeated, 'code')} left out, which the document already has (possibly in "
+            "another spelling)."
+        )
     return notes
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.errors import DataError
 from icdcli.evaluation.predictions.gold import GoldCodes
 from icdcli.evaluation.predictions.listed import CodeListing, ListedCode
 from icdcli.evaluation.predictions.spelling import CodeSpelling, kind_in
@@ -70,7 +71,8 @@ def spell(listed: CodeListing, gold: GoldCodes, where: object) -> dict[str, str]
     """Return the spelling of each listed code.
 
     Raises:
-        DataError: If a code without its dot may be two codes.
+        DataError: If a code without its dot may be two codes, or a document has a code twice, with
+            different scores.
     """
     shape = gold.system.shape if gold.system is not None else None
     spelling = CodeSpelling(shape)
@@ -79,7 +81,21 @@ def spell(listed: CodeListing, gold: GoldCodes, where: object) -> dict[str, str]
     spelling.learn({*gold.kinds, *(code for codes in gold.codes.values() for code in codes)})
     if has_dots:
         spelling.learn(code for code in written if "." in code.strip(". "))
-    return {code: spelling.spelled(code, dots=has_dots, where=where) for code in written}
+    spelled = {code: spelling.spelled(code, dots=has_dots, where=where) for code in written}
+    _require_one_score(listed, spelled, where)
+    return spelled
+
+
+def _require_one_score(listed: CodeListing, spelled: Mapping[str, str], where: object) -> None:
+    for name, document in listed.documents.items():
+        known: dict[str, ListedCode] = {}
+        for code in document.codes:
+            first = known.setdefault(spelled[code.code], code)
+            if (first.score, first.predicted) != (code.score, code.predicted):
+                raise DataError(
+                    f"{where}: the document {name[:40]!r} has the code {spelled[code.code]} twice "
+                    f"(as {first.code!r} and {code.code!r}), with different scores. Write it once."
+                )
 
 
 def arrange(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from icdcli.data.sources.tables.cells import id_of
-from icdcli.errors import DataError
+from icdcli.errors import DataError, counted
 from icdcli.evaluation.files import TOP_CODES
 from icdcli.evaluation.predictions.listed import (
     CodeListing,
@@ -186,7 +186,9 @@ def _read_rows(path: Path, rows: Iterator[Mapping[str, Any]], columns: _Columns)
     if not found.documents:
         raise DataError(f"{path}: is empty. It needs a row for each document.")
     if repeated:
-        found.remarks.append(f"{repeated:,} rows repeat a code of their document; they count once.")
+        found.remarks.append(
+            f"{counted(repeated, 'row')} left out, whose code the document already has."
+        )
     if columns.code and "gold" in columns.others and found.shape == "scores":
         _without_gold_rows(found)
     _require_scores(path, found)

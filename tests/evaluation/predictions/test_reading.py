@@ -107,7 +107,7 @@ def test_codiesp_is_a_ranking_without_a_header(tmp_path: Path) -> None:
     found = read_listed(path)
     assert codes_of(found) == {"S1-1": ["i10", "e11.9"], "S2-1": ["j18.9"]}
     assert found.shape == "rankings"
-    assert "1 lines repeat a code" in found.remarks[0]
+    assert "1 line left out, whose code the document already has" in found.remarks[0]
 
 
 def test_codiesp_x_has_evidence(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_each_row_of_a_code_adds_its_evidence(tmp_path: Path) -> None:
         ("I10", ((3, 9), (20, 31))),
         ("E11.9", None),
     ]
-    assert found.remarks == ["1 rows repeat a code of their document; they count once."]
+    assert found.remarks == ["1 row left out, whose code the document already has."]
 
 
 def test_truths_that_became_numbers(tmp_path: Path) -> None:
@@ -237,6 +237,8 @@ def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
         ("p.csv", "id,code,score\na,I10,0.5\na,E11.9,nan\n", "row 2, .*is 'nan'. Every score must"),
         ("p.csv", "id,code,score\na,I10,-2.3\n", "row 1, .*in .0, 1.; if these are logits"),
         ("p.csv", "id,code,score\na,I10,high\n", "row 1, .*is 'high', not a number"),
+        ("p.csv", "id,code,score\na,I10,95%\n", "row 1, .*is '95%'. .*percentages, divide them"),
+        ("p.csv", "id,code,score\na,I10,0.5%\n", "row 1, .*is '0.5%'. .*percentages, divide them"),
         ("p.csv", "id,code,score\na,I10,0.5\na,E11.9,\n", "1 of 2 codes have no score"),
         ("p.csv", "id,code,score\na,I10,0.5\na,I10,0.6\n", "row 2: .*twice, with different scores"),
         ("p.jsonl", '{"id": "a", "codes": {"I10": NaN}}', "row 1, .*Every score must be a number"),
@@ -246,6 +248,11 @@ def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
             "row 1, .*percentages, divide them by 100",
         ),
         ("p.jsonl", '{"id": "a", "codes": [401.9]}', "row 1, .*401.9 is a number. Write codes as"),
+        (
+            "p.jsonl",
+            '{"id": "a", "codes": [["I10"]]}',
+            "a code is of the type list. Write codes as",
+        ),
         ("p.jsonl", '{"id": 1.5, "codes": []}', "row 1, column 'id': is 1.5. Write ids"),
         ("p.csv", "id,code\n,I10\n", "row 1: has no id"),
         (
@@ -255,6 +262,7 @@ def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
         ),
         ("p.csv", "id,code\n", "has a header but no rows"),
         ("p.csv", "", "is empty"),
+        ("p.txt", "\n", "is empty. It needs the codes of each document"),
         ("p.jsonl", "", "is empty"),
         ("p.json", "{}", "is empty"),
         ("p.json", "[]", "is empty"),

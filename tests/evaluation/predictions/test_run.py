@@ -141,7 +141,7 @@ def test_codes_with_and_without_dots(tmp_path: Path) -> None:
     found = scored(tmp_path, "id,codes\na,i10;E119\nb,J189\nc,N179;E11.9;E119\nd,z951\n")
     assert found.statistics.metrics["precision_micro"] == 5 / 6
     assert any("4 of 6 distinct codes are written without their dot" in n for n in found.notes)
-    assert any("1 codes repeat another one of their document" in note for note in found.notes)
+    assert any("1 code left out, which the document already has" in note for note in found.notes)
 
 
 def test_a_threshold_needs_scores(tmp_path: Path) -> None:

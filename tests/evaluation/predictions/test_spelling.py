@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from icdcli.errors import DataError
+from icdcli.evaluation.predictions.run import score_predictions
 from icdcli.evaluation.predictions.spelling import CodeSpelling, guess_system
 
 
@@ -49,3 +52,21 @@ def test_the_system_is_that_of_most_codes() -> None:
     assert guess_system(["4280", "401.9", "V15.82"]) == "icd9"
     assert guess_system(["x1", "y2"]) is None
     assert guess_system([]) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,code,score\na,E11.9,0.4\na,e119,0.6\n",
+        'id,codes\na,"{""E11.9"": 0.4, ""E119"": 0.6}"\n',
+    ],
+)
+def test_a_code_in_two_spellings_has_one_score(tmp_path: Path, content: str) -> None:
+    predictions, gold = tmp_path / "p.csv", tmp_path / "gold.csv"
+    predictions.write_text(content, encoding="utf-8")
+    gold.write_text("id,codes\na,E11.9; I10\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"'a' has the code E11\.9 twice .*Write it once\.$"):
+        score_predictions(predictions, gold)
+    predictions.write_text(content.replace("0.6", "0.4"), encoding="utf-8")
+    notes = score_predictions(predictions, gold).notes
+    assert any("1 code left out, which the document already has" in note for note in notes)
