@@ -10,12 +10,12 @@ from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.data.corpus.reader import Labels
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, in_shell
 from icdcli.icd.editions.records import other_editions
 from icdcli.io.manifest import read_manifest
 from icdcli.model.ensemble.references import is_ensemble, read_references
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
-from icdcli.run_dir import RunDir, find_checkpoint, require_idle
+from icdcli.run_dir import RunDir, find_checkpoint, require_idle, run_of
 from icdcli.training.checkpointing import is_finished
 
 # Keys of the data that change neither the documents nor their splits.
@@ -116,7 +116,8 @@ def _candidate(
 ) -> Candidate:
     checkpoint = find_checkpoint(run, load)
     if is_ensemble(checkpoint):
-        members = " ".join(str(one.folder) for one in read_references(checkpoint)[1])
+        places = (one.folder for one in read_references(checkpoint)[1])
+        members = " ".join(in_shell(run_of(place) or place) for place in places)
         raise ConfigError(
             f"{run.root}: is an ensemble itself. Pass the runs of its members instead: {members}"
         )

@@ -185,7 +185,11 @@ def test_runs_that_do_not_go_together_are_refused(made, member_runs, train_membe
     mean, tfidf = (member_runs[name].root for name in ("mean", "tfidf"))
     refused("at least two runs", [mean])
     refused("mean: is given twice", [mean, tfidf, mean])
-    refused("three: is an ensemble itself. Pass the runs of its members instead", [mean, made.run])
+    members = " ".join(str(run) for run in made.members.values())
+    refused(
+        f"three: is an ensemble itself. Pass the runs of its members instead: {members}",
+        [mean, made.run],
+    )
     refused("no such run folder", [mean, tmp_path / "missing"])
     other = tmp_path / "other.jsonl"
     rows = [json.loads(line) for line in notes.read_text().splitlines()]
