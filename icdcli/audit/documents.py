@@ -7,7 +7,7 @@ from icdcli.data.corpus.annotations import AnnotatedFragment
 from icdcli.data.corpus.reader import Corpus
 from icdcli.errors import DataError
 
-_SPLITS = ("train", "validation")
+AUDITED_SPLITS = ("train", "validation")
 FEWEST = 20
 """The fewest documents with codes that can be audited."""
 
@@ -60,7 +60,7 @@ def audit_documents(
         DataError: If they are too few, or the corpus can't be read.
     """
     found, outside = [], 0
-    for split in (split for split in _SPLITS if split in corpus.splits):
+    for split in (split for split in AUDITED_SPLITS if split in corpus.splits):
         documents, evidence = corpus.documents(split), corpus.evidence(split)
         outside += sum(map(len, documents.outside))
         for row, text in enumerate(corpus.texts(split)):

@@ -4,17 +4,50 @@ Shapes: N documents, L labels.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.audit.documents import AuditDocument
+from icdcli.audit.documents import AUDITED_SPLITS, AuditDocument
+from icdcli.cross_fitting.fold_runs import Watching
 from icdcli.cross_fitting.out_of_fold import OutOfFold
+from icdcli.cross_fitting.run import cross_fit, folds_of_run
 from icdcli.data.corpus.reader import Corpus
 from icdcli.errors import DataError
 
 _LEAST = 1e-4
 """The score of codes that the model of a fold doesn't have, and the least of any code."""
+
+
+def cross_fit_notes(run: Path, corpus: Corpus, watching: Watching) -> OutOfFold:
+    """Return the out-of-fold scores of a run, after training the models that don't exist yet.
+
+    Args:
+        run: The folder of the run.
+        corpus: The corpus to be audited.
+        watching: Shows the trainings.
+
+    Raises:
+        ConfigError: If the run can't be cross-fitted.
+        DataError: If the run has other notes; then nothing is trained.
+        ResumeError: If a fold was trained on other data, or another process trains the folds.
+        StoppedTraining: If a signal stopped a training.
+    """
+    splits = (split for split in AUDITED_SPLITS if split in corpus.splits)
+    ids = [id for split in splits for id in corpus.documents(split).ids]
+    _require_among(ids, folds_of_run(run, 0).corpus.documents("train").ids, corpus)
+    return cross_fit(run, watching=watching)
+
+
+def _require_among(ids: Sequence[str], of_run: Sequence[str], corpus: Corpus) -> None:
+    known = set(of_run)
+    unknown = [id for id in ids if id not in known]
+    if unknown:
+        raise DataError(
+            f"{corpus.name}: {len(unknown):,} of its {len(ids):,} notes aren't among those "
+            f"that the run is cross-fitted on, such as {unknown[0]}. Pass a run on this corpus."
+        )
 
 
 def run_logits(
@@ -30,13 +63,8 @@ def run_logits(
     Raises:
         DataError: If they belong to other documents or codes.
     """
+    _require_among([document.id for document in documents], found.ids, corpus)
     place_of = {id: place for place, id in enumerate(found.ids)}
-    unknown = [document.id for document in documents if document.id not in place_of]
-    if unknown:
-        raise DataError(
-            f"{corpus.name}: {len(unknown):,} of its {len(documents):,} notes aren't among those "
-            f"that the run was cross-fitted on, such as {unknown[0]}. Pass a run on this corpus."
-        )
     index = corpus.labels.index
     known = [label for label, code in enumerate(found.labels.codes) if code in index]
     gold = {label for document in documents for label in document.labels}

@@ -87,7 +87,7 @@ def audit(
     from icdcli.report.audit_view import audit_view
 
     settings = AuditSettings(error_rate, top, with_text, seed)
-    scores = None if run is None else _scores(run, shown)
+    scores = None if run is None else _scores(run, corpus, shown)
     with shown.stages() as on_progress:
         watching = (on_progress, shown.warn)
         found = audit_to_file(corpus, options, output, settings, scores, notes, *watching)
@@ -96,18 +96,17 @@ def audit(
     shown.result({"output": output, **found.to_json()})
 
 
-def _scores(run: Path, output: Output) -> "OutOfFold":
+def _scores(run: Path, corpus: "Corpus", output: Output) -> "OutOfFold":
     """Return the out-of-fold scores of a run, training the models of folds if necessary."""
-    import_visibly("icdcli.cross_fitting.run", output)
+    from icdcli.audit.run_scores import cross_fit_notes
     from icdcli.cross_fitting.fold_runs import StoppedTraining, Watched, Watching
-    from icdcli.cross_fitting.run import cross_fit
 
     def start(what: str) -> "Watched":
         output.say(f"{what[0].upper()}{what[1:]}")
         return Watched()
 
     try:
-        return cross_fit(run, watching=Watching(start, on_warning=output.warn))
+        return cross_fit_notes(run, corpus, Watching(start, on_warning=output.warn))
     except StoppedTraining as stopped:
         output.say("Interrupted. Repeat the command to continue from here.")
         raise typer.Exit(128 + stopped.signal) from None

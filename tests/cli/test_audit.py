@@ -91,11 +91,12 @@ def test_the_models_of_a_run_can_score(icdcode, notes, tmp_path):
     config.write_text("seed: 0\n", encoding="utf-8")
     assert icdcode("train", config, *options).code == 0
     output = tmp_path / "audit.jsonl"
-    answer = icdcode("audit", notes, *OPTIONS, "--run", tmp_path / "words", "--output", output)
-    assert answer.code == 0, answer
-    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    assert (SWAPPED[0], SWAPPED[2]) in {(row["id"], row["code"]) for row in rows[:5]}
     others = write_audited_notes(tmp_path / "others.jsonl", 45)
     answer = icdcode("audit", others, *OPTIONS, "--run", tmp_path / "words", "--output", output)
     assert answer.code == 3
     assert "Pass a run on this corpus" in answer.err
+    assert not (tmp_path / "words" / "cross_fitting").exists()  # nothing was trained
+    answer = icdcode("audit", notes, *OPTIONS, "--run", tmp_path / "words", "--output", output)
+    assert answer.code == 0, answer
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert (SWAPPED[0], SWAPPED[2]) in {(row["id"], row["code"]) for row in rows[:5]}
