@@ -39,7 +39,7 @@ def audited_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], A
     return audit
 
 
-@pytest.mark.parametrize("annotated", [True, False])
+@pytest.mark.parametrize("annotated", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_errors_come_first(audited_once: Callable[[bool], Audit], annotated: bool) -> None:
     found = audited_once(annotated).findings
     first = {(one.id, one.kind, one.code, one.instead) for one in found[:3]}

@@ -279,7 +279,7 @@ def compare(path, system, kind, codes, **options):
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("number", range(len(KINDS)))
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_table_is_read_as_the_plain_reading_reads_it(tmp_path, ending, number):
     codes, system, kind = KINDS[number]
     columns = COLUMNS[(number + list(FORMATS).index(ending)) % len(COLUMNS)]

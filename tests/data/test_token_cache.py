@@ -89,7 +89,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 @pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them"
 )
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_as_many_threads_tokenise_as_there_are_workers(tokenizer, tmp_path, workers):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     command = [sys.executable, "-c", _COUNT_THREADS, str(workers), str(tmp_path / "tokenizer.json")]

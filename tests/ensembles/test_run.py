@@ -46,6 +46,7 @@ def run_command(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_evaluated_and_compared_like_any_run(made, member_runs):
     evaluation = evaluate_run(made.run, "validation", ablate=True)
     without = [row.without for row in evaluation.ablation]

@@ -353,6 +353,7 @@ def test_a_table_of_codes_is_migrated_to_its_next_version(trained, tmp_path):
     assert evaluated.labels.known_titles[f"{DIVIDED}-1"] == "Lobar pneumonia"
 
 
+@pytest.mark.slow
 def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
     run = trained("label attention", lexical=True)
     once = migrate_run(run, NEWER)
@@ -371,6 +372,7 @@ def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
     assert np.array_equal(load_model(made.folder).scores(TEXTS), load_model(once.run).scores(TEXTS))
 
 
+@pytest.mark.slow
 def test_assertion_classes_are_migrated(trained):
     run = trained("label attention", lexical=True, assertion="learned")
     made = migrate_run(run, NEWER)

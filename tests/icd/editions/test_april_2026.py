@@ -13,6 +13,9 @@ import pytest
 
 from icdcli.icd.editions.catalog import find_edition
 
+# Whatever the project changes, the published file stays as it is, and so does the edition.
+pytestmark = pytest.mark.slow
+
 # Every element of the file. Those that are read, and those that aren't: the introduction, the index
 # of each chapter, and the table of visual acuities in H54.
 READ = {

@@ -78,6 +78,7 @@ def test_codes_below_others_by_a_column_are_not_found_by_their_beginning():
     assert Successors(OLDER, newer).of("A5") == ()
 
 
+@pytest.mark.slow
 def test_icd_10_cm_between_2024_and_april_2026():
     older, newer = find_edition("icd10cm-2024"), find_edition("icd10cm-2026-04")
     successors = Successors(older, newer)

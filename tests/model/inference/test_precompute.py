@@ -107,7 +107,12 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
+QUICK = ("the last number of one matrix", "the rotary positions")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(one, marks=[pytest.mark.slow] * (one not in QUICK)) for one in CHANGES]
+)
 def test_hidden_states_are_computed_again_if_anything_of_the_backbone_changes(
     what, frozen, own_model
 ):
@@ -136,7 +141,10 @@ def test_the_name_of_a_backbone_and_the_version_that_saved_it_change_nothing(
     "options",
     [
         {},
-        {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
+        pytest.param(
+            {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
+            marks=pytest.mark.slow,
+        ),
         {"freeze_backbone": False},
     ],
 )

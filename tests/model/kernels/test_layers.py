@@ -200,7 +200,9 @@ def test_a_fused_network_computes_the_same(name, adapters):
     assert_near(results(fast), results(plain), 2e-5)
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma", "phi3"])
+@pytest.mark.parametrize(
+    "name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gemma", "phi3"))]
+)
 def test_so_it_does_in_half_precision_and_with_recomputation(name):
     settings, pieces = ARCHITECTURES[name]
     exact = results(network_of(settings, adapters=True))
