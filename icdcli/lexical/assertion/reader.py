@@ -14,6 +14,7 @@ The tree of cues is walked from every word that begins a cue; the longest cue co
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -58,37 +59,22 @@ class AssertionReader:
 
         A cue itself isn't in its own scope.
         """
-        starts, classes = [0], [int(Assertion.AFFIRMED)]
-        for sentence, values in self._confirmed(text):
-            if values.count(classes[-1]) == len(values):
-                continue
-            for begin, value in zip(sentence.begins, values, strict=True):
-                if value != classes[-1]:
-                    if begin == 0:
-                        classes[0] = value
-                    else:
-                        starts.append(begin)
-                        classes.append(value)
-        return Assertions(np.array(starts, np.int64), np.array(classes, np.uint8))
+        return _joined(_confirmed(self._sentences(text)))
 
-    def _confirmed(self, text: str) -> Iterator[tuple[Sentence, bytes]]:
-        """Yield the sentences of a text with the class of each token.
+    def read_twice(self, text: str) -> tuple[Assertions, Assertions]:
+        """Return what `read` does, and the same as if no word meant a relative.
 
-        "Suspected gout. The puncture confirmed it." affirms the sentence before.
+        The text is cut, and its cues are found, only once.
         """
-        section = CurrentSection()
-        last: _Read | None = None
-        for sentence, found in self._sentences(text):
-            section.enter(sentence, found)
-            values = _classes(sentence, found, section)
-            if sentence.tokens[-1] == ":":
-                section.open_list(sentence, values[-1])
-            if last is not None:
-                read = last if section.begin else _said_after(last, sentence, found)
-                yield read.sentence, read.classes
-            last = _Read(sentence, found, section.begin, values)
-        if last is not None:
-            yield last.sentence, last.classes
+        sentences = [*self._sentences(text)]
+        read = _joined(_confirmed(sentences))
+        if not any(
+            one.cue.assertion is Assertion.FAMILY for _, found in sentences for one in found
+        ):
+            return read, read
+        return read, _joined(
+            _confirmed((sentence, [*map(_of_the_patient, found)]) for sentence, found in sentences)
+        )
 
     def _sentences(self, text: str) -> Iterator[tuple[Sentence, list[FoundCue]]]:
         """Yield the sentences of a text with their cues, cut at headers amid a sentence."""
@@ -104,6 +90,51 @@ class AssertionReader:
                 continue
             for part in sentence.parts(headers):
                 yield part, self._finder.find(part)
+
+
+def _joined(read: Iterable[tuple[Sentence, bytes]]) -> Assertions:
+    """Return the stretches of equal class of sentences with the class of each token."""
+    starts, classes = [0], [int(Assertion.AFFIRMED)]
+    for sentence, values in read:
+        if values.count(classes[-1]) == len(values):
+            continue
+        for begin, value in zip(sentence.begins, values, strict=True):
+            if value != classes[-1]:
+                if begin == 0:
+                    classes[0] = value
+                else:
+                    starts.append(begin)
+                    classes.append(value)
+    return Assertions(np.array(starts, np.int64), np.array(classes, np.uint8))
+
+
+def _confirmed(
+    sentences: Iterable[tuple[Sentence, Sequence[FoundCue]]],
+) -> Iterator[tuple[Sentence, bytes]]:
+    """Yield the sentences of a text with the class of each token.
+
+    "Suspected gout. The puncture confirmed it." affirms the sentence before.
+    """
+    section = CurrentSection()
+    last: _Read | None = None
+    for sentence, found in sentences:
+        section.enter(sentence, found)
+        values = _classes(sentence, found, section)
+        if sentence.tokens[-1] == ":":
+            section.open_list(sentence, values[-1])
+        if last is not None:
+            read = last if section.begin else _said_after(last, sentence, found)
+            yield read.sentence, read.classes
+        last = _Read(sentence, found, section.begin, values)
+    if last is not None:
+        yield last.sentence, last.classes
+
+
+def _of_the_patient(one: FoundCue) -> FoundCue:
+    """Return a cue; if it speaks of a relative, as if it affirmed the same of the patient."""
+    if one.cue.assertion is not Assertion.FAMILY:
+        return one
+    return one._replace(cue=replace(one.cue, assertion=Assertion.AFFIRMED))
 
 
 def _has_word(sentence: Sentence, end: int) -> bool:

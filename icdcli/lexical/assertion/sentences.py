@@ -13,6 +13,7 @@ from itertools import pairwise
 from icdcli.lexical.assertion.forms import read_forms
 from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
 
+_WORD, _STOP, _BREAK = Kind.WORD, Kind.STOP, Kind.BREAK
 _LONG_LINE = 45
 _LONGEST = 2_000
 """Tokens after which a text without sentence marks is cut."""
@@ -81,35 +82,38 @@ class SentenceSplitter:
         """Yield the sentences of a text that have a word or a sign, in order."""
         text = read_forms(text)
         sentence, line, answered = Sentence(), 0, 0
+        known = self._known
         for match in TOKEN.finditer(text):
             if answered:
                 if match.start() < answered:
                     continue
                 answered = 0
             raw = match.group()
-            token, kind = self._known.get(raw) or self._fold(raw)
-            if kind is Kind.BREAK:
-                blank = raw.count("\n") > 1
-                wraps = not blank and _wraps(text, match.start() - line, match.end())
-                line = match.end()
-                if wraps:
+            token, kind = known.get(raw) or self._fold(raw)
+            asks = False
+            if kind is not _WORD:
+                if kind is _BREAK:
+                    blank = raw.count("\n") > 1
+                    wraps = not blank and _wraps(text, match.start() - line, match.end())
+                    line = match.end()
+                    if wraps:
+                        continue
+                    if sentence.tokens:
+                        yield sentence
+                    sentence = Sentence(
+                        after_blank=blank or (sentence.after_blank and not sentence.tokens)
+                    )
                     continue
-                if sentence.tokens:
-                    yield sentence
-                sentence = Sentence(
-                    after_blank=blank or (sentence.after_blank and not sentence.tokens)
-                )
-                continue
-            if kind is Kind.STOP and _ends_sentence(token, sentence, text, match.end()):
-                if sentence.tokens:
-                    sentence.ends_line = False
-                    yield sentence
-                    sentence = Sentence(starts_line=False, after_blank=False)
-                continue
-            asks = token == "?"
-            if asks and sentence.tokens and (answer := _ANSWER.match(text, match.end())):
-                asks, token, answered = False, ":", answer.start(1)
-                sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
+                if kind is _STOP and _ends_sentence(token, sentence, text, match.end()):
+                    if sentence.tokens:
+                        sentence.ends_line = False
+                        yield sentence
+                        sentence = Sentence(starts_line=False, after_blank=False)
+                    continue
+                asks = token == "?"
+                if asks and sentence.tokens and (answer := _ANSWER.match(text, match.end())):
+                    asks, token, answered = False, ":", answer.start(1)
+                    sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
             sentence.tokens.append(token)
             sentence.kinds.append(kind)
             sentence.begins.append(match.start())

@@ -1,5 +1,6 @@
 import numpy as np
 
+from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.cues import built_in_cues
 from icdcli.lexical.assertion.memory import RememberingReader
 from icdcli.lexical.assertion.reader import AssertionReader, reader_of
@@ -14,6 +15,10 @@ class Counting(AssertionReader):
     def read(self, text):
         self.reads += 1
         return reader_of(built_in_cues("en")).read(text)
+
+    def read_twice(self, text):
+        self.reads += 1
+        return reader_of(built_in_cues("en")).read_twice(text)
 
 
 def test_a_text_is_read_once_and_read_alike():
@@ -51,3 +56,19 @@ def test_of_very_long_texts_the_last_is_remembered():
     for text in (second, second, first):
         reader.read(text)
     assert counting.reads == 4
+
+
+def test_what_was_read_without_relatives_is_remembered_too():
+    text = "Cough. His father had asthma, no gout."
+    for texts in ([text], ["Cough. No fever. His father had asthma.\n\n" * 2_000, text]):
+        counting = Counting()
+        reader = RememberingReader(counting)
+        for each in texts:
+            read, without = reader.read_twice(each)
+            again, without_again = reader.read_twice(each)
+            assert np.array_equal(reader.read(each).classes_S, read.classes_S)
+            assert np.array_equal(again.classes_S, read.classes_S)
+            assert np.array_equal(without_again.classes_S, without.classes_S)
+            assert Assertion.FAMILY in read.classes_S
+            assert Assertion.FAMILY not in without.classes_S
+        assert counting.reads == len(texts)

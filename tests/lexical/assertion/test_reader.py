@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icdcli.lexical.assertion.classes import Assertion
-from icdcli.lexical.assertion.cues import built_in_cues
+from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues
 from icdcli.lexical.assertion.reader import reader_of
 from icdcli.lexical.assertion.scopes import Scopes
 
@@ -269,6 +269,21 @@ def test_any_text_has_a_class_everywhere(text: str) -> None:
     assert (np.diff(read.classes_S.astype(int)) != 0).all()
     assert len(read.starts_S) == len(read.classes_S)
     assert read.starts_S[-1] < max(len(text), 1)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_relatives_is_as_if_the_cues_said_the_same_of_the_patient(language):
+    cues = built_in_cues(language)
+    own, of_patient = reader_of(cues), reader_of(cues.replace("\tfamily\t", "\taffirmed\t"))
+    relatives = 0
+    for marked in {"en": ENGLISH, "es": SPANISH, "ko": KOREAN}[language]:
+        text = re.sub(r"\{\w+\|([^}]*)\}", r"\1", marked)
+        for found, plain in zip(own.read_twice(text), (own, of_patient), strict=True):
+            expected = plain.read(text)
+            assert np.array_equal(found.starts_S, expected.starts_S)
+            assert np.array_equal(found.classes_S, expected.classes_S)
+        relatives += Assertion.FAMILY in own.read(text).classes_S
+    assert relatives > 1
 
 
 @pytest.mark.parametrize(
