@@ -26,6 +26,19 @@ def add_products(gram_MM: NDArray[np.float64], sketch_BM: NDArray[np.float32]) -
         gram_MM[begin : begin + _COLUMNS, begin:] += part_BM.T @ sketch_BM[:, begin:]
 
 
+def add_moments(
+    moments_LM: NDArray[np.float32],
+    targets_BL: sparse.csr_matrix,
+    sketch_BM: NDArray[np.float32],
+) -> None:
+    """Add the columns of the documents of each label, for some labels at a time."""
+    targets_LB = targets_BL.T.tocsr()
+    present = np.flatnonzero(np.diff(targets_LB.indptr))
+    for begin in range(0, len(present), LABELS):
+        part = present[begin : begin + LABELS]
+        moments_LM[part] += targets_LB[part] @ sketch_BM
+
+
 def factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Add the penalty to a matrix whose upper half is known, and return its Cholesky factor."""
     from scipy import linalg

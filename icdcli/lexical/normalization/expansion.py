@@ -18,7 +18,9 @@ from icdcli.icd.lexicon.tables import LANGUAGES
 from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.words import folded, is_sign_with_letters, words
 
-_TOKEN = r"[^\W_]+(?:[/&.'+-][^\W_]+)*"
+_FIRST = r"[^\W_]"
+_REST = r"[^\W_]*(?:[/&.'+-][^\W_]+)*"
+_TOKEN = _FIRST + _REST
 _PART = re.compile(r"[^\W_]+")
 # Abbreviations that are words in lower case or in a line of capitals.
 _WORDS = frozenset(
@@ -114,6 +116,8 @@ class Expansion:
         known = self._known
         context: frozenset[str] | None = None
         for match in self._token.finditer(text):
+            if (whole := match.group()) not in known and whole.isalnum():
+                continue
             for token, end in _candidates(match):
                 senses = known.get(token)
                 if (
@@ -133,9 +137,14 @@ class Expansion:
     @cached_property
     def _token(self) -> re.Pattern[str]:
         """Return the pattern of what may be an abbreviation: those of several words first."""
-        several = [re.escape(short) for short in self.senses if " " in short]
-        longest_first = sorted(several, key=len, reverse=True)
-        return re.compile("|".join([*(rf"\b{short}\b" for short in longest_first), _TOKEN]))
+        several = sorted((short for short in self.senses if " " in short), key=len, reverse=True)
+        if not all(map(_PART.match, several)):
+            return re.compile(
+                "|".join([*(rf"\b{re.escape(short)}\b" for short in several), _TOKEN])
+            )
+        # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
+        ends = (rf"(?<=\b{re.escape(short[0])}){re.escape(short[1:])}\b" for short in several)
+        return re.compile(f"{_FIRST}(?:{'|'.join([*ends, _REST])})")
 
     @cached_property
     def _known(self) -> dict[str, tuple[Sense, ...]]:
