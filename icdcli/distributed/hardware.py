@@ -93,11 +93,6 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def gpus() -> list[Gpu]:
     """Return the GPUs that torch can use."""
     found = []

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from icdcli.data.benchmarks.split_lists import PUBLISHED, sha256_of, splits_home
+from icdcli.data.processes import cores
 from icdcli.distributed import hardware
 from icdcli.model.precision import half_precision
 from icdcli.model.section import QUANTIZED
@@ -146,7 +147,7 @@ def find_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         processor=hardware.processor(),
-        cores=hardware.cores(),
+        cores=cores(),
         memory_total=hardware.total_memory(),
         memory_free=hardware.free_memory(),
         cuda=torch.version.cuda,

@@ -17,7 +17,7 @@ from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.reader import Corpus
-from icdcli.distributed.hardware import cores
+from icdcli.data.processes import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.reference.summary import summarize_training
