@@ -7,6 +7,7 @@ python benchmarks/scaling_stages.py STAGE DOCUMENTS LABELS WORK [MEDIAN_WORDS]  
 import json
 import resource
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -144,7 +145,7 @@ def labels_with(notes: Notes, targets: list[NDArray[np.int32]]) -> Any:
 
 def tfidf_stage(notes: Notes, _work: Path) -> Timed:
     """Fit TF-IDF and its classifiers, as ``tfidf.yaml`` does."""
-    from icdcli.distributed.hardware import cores
+    from icdcli.data.processes import cores
     from icdcli.lexical.tfidf import Tfidf
 
     number = len(label_space(notes.labels))
@@ -300,16 +301,54 @@ STAGES = {
 
 
 def measure(stage: str, notes: Notes, work: Path) -> dict[str, float]:
-    """Run a stage once; return its wall and CPU seconds and the process's peak memory."""
+    """Run a stage once; return its wall and CPU seconds and peak memory.
+
+    Those of processes that it starts are included: their CPU seconds after they have ended, and
+    their memory as it is every fifth of a second, what they share with each other counted twice.
+    """
     run = STAGES[stage].make(notes, work)
-    began, used = time.perf_counter(), time.process_time()
+    done, together = threading.Event(), [0]
+    watching = threading.Thread(target=_watch, args=(done, together))
+    watching.start()
+    began, used = time.perf_counter(), _cpu_seconds()
     run()
+    seconds, cpu_seconds = time.perf_counter() - began, _cpu_seconds() - used
+    done.set()
+    watching.join()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1024 if sys.platform == "linux" else 1
     return {
-        "seconds": round(time.perf_counter() - began, 3),
-        "cpu_seconds": round(time.process_time() - used, 3),
-        "megabytes": round(peak / (1024 if sys.platform == "linux" else 1024**2), 1),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
+        "megabytes": round(max(peak, together[0]) / 1024**2, 1),
     }
+
+
+def _cpu_seconds() -> float:
+    of_both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in of_both)
+
+
+def _watch(done: threading.Event, together: list[int]) -> None:
+    """Keep the largest sum of the memory of this process and those that it has started."""
+    while not done.wait(0.2):
+        children = [
+            child
+            for listed in Path("/proc/self/task").glob("*/children")
+            for child in listed.read_text().split()
+        ]
+        if children:
+            sizes = [_resident(process) for process in ("self", *children)]
+            together[0] = max(together[0], sum(sizes))
+
+
+def _resident(process: str) -> int:
+    """Return the bytes of memory of a process; 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus
-from icdcli.data.corpus.restarting import Restarting, TrainingTexts
+from icdcli.data.corpus.restarting import TrainingTexts
 from icdcli.data.relabeling import Relabeling
 from icdcli.errors import ResumeError
 from icdcli.icd.history import History
@@ -41,6 +40,7 @@ from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.registry import (
     LexicalPart,
     TrainingDocuments,
+    as_read,
     part_key,
     part_types,
     reads,
@@ -49,7 +49,7 @@ from icdcli.lexical.registry import (
 )
 from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import View
-from icdcli.lexical.words import placed_words, words
+from icdcli.lexical.words import placed_words
 
 PLAIN, WITH_VIEWS, FORMAT, MARKED = 1, 2, 3, 4
 """The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text as it is,
@@ -171,26 +171,27 @@ class LexicalModel:
             texts, targets, descriptions, annotations, reading.with_lexicon
         )
         kinds, views = tuple(part_types(parts)), reading.views.names
-        number = sum(reads(kind, view, views) for view in views for kind in kinds)
-        fitted: dict[str, LexicalPart | None] = {}
+        wanted = [(view, kind) for view in views for kind in kinds if reads(kind, view, views)]
+        fitted = dict[str, LexicalPart | None].fromkeys(
+            part_key(view, kind.name) for view, kind in wanted
+        )
 
-        def report() -> None:
+        def report(done: int) -> None:
             if on_progress is not None:
-                total = number + bool(histories)
-                on_progress("fitting the lexical model", len(fitted), total, "parts")
+                total = len(wanted) + bool(histories)
+                on_progress("fitting the lexical model", done, total, "parts")
 
-        for view, seen in _seen(documents, reading):
-            for kind in kinds:
-                if reads(kind, view, views):
-                    report()
-                    fitted[part_key(view, kind.name)] = kind.fit(seen)
-        report()
+        seen = as_read(documents, reading, kinds, histories)
+        # The parts that only read a sample come last: it is read by then.
+        wanted.sort(key=lambda part: part[1].reads_sample)
+        for done, (view, kind) in enumerate(wanted):
+            report(done)
+            fitted[part_key(view, kind.name)] = kind.fit(seen[view])
+        report(len(wanted))
         present = {name: part for name, part in fitted.items() if part is not None}
         affirmed = {kind: present[name] for kind, name in _of_facts(present).items()}
         again = {
-            history: HistoryParts.fit(
-                history, terms, _as_read(documents, reading, history), affirmed
-            )
+            history: HistoryParts.fit(history, terms, seen[history], affirmed)
             for history, terms in (histories.items() if affirmed else ())
         }
         return cls(documents.number_of_labels, present, reading, again)
@@ -347,9 +348,10 @@ def fit_out_of_fold(
     documents = TrainingDocuments(texts, targets, descriptions, annotations, reading.with_lexicon)
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
-    for view, seen in _seen(documents, reading):
-        for kind in part_types(parts):
-            if not reads(kind, view, reading.views.names):
+    kinds, views = tuple(part_types(parts)), reading.views.names
+    for view, seen in as_read(documents, reading, kinds).items():
+        for kind in kinds:
+            if not reads(kind, view, views):
                 continue
             if (result := kind.fit_out_of_fold(seen)) is not None:
                 name = part_key(view, kind.name)
@@ -360,41 +362,3 @@ def fit_out_of_fold(
 def _of_facts(fitted: Iterable[str]) -> dict[str, str]:
     """Return the name of each part's fit that knows what documents don't affirm, by the part."""
     return {type_of(name).name: name for name in fitted if view_of(name) != "all"}
-
-
-def _seen(
-    documents: TrainingDocuments, reading: NoteReading
-) -> Iterator[tuple[View, TrainingDocuments]]:
-    """Yield the training documents as each view has them, read.
-
-    The affirmed view has the annotations whose words it has.
-    """
-    views = reading.views
-    for view in views.names:
-        annotations = documents.annotations
-        if view == "affirmed" and annotations is not None:
-            kept = views.texts(view, documents.texts)
-            annotations = [
-                [(label, marked) for label, marked in here if known.issuperset(words(marked))]
-                for known, here in zip(map(_known_words, kept), annotations, strict=True)
-            ]
-        if annotations is not None and reading.spelling.words:
-            annotations = [
-                [(label, reading.corrected(marked)) for label, marked in here]
-                for here in annotations
-            ]
-        yield view, replace(_as_read(documents, reading, view), annotations=annotations)
-
-
-def _as_read(documents: TrainingDocuments, reading: NoteReading, view: View) -> TrainingDocuments:
-    """Return the training documents as a view has them, read."""
-    texts = Restarting(documents.texts, partial(_read, reading, view))
-    return replace(documents, texts=texts, language=reading.views.language)
-
-
-def _read(reading: NoteReading, view: View, text: str) -> str:
-    return reading.read(text, view).text
-
-
-def _known_words(text: str) -> frozenset[str]:
-    return frozenset(words(text))

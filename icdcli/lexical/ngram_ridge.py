@@ -27,17 +27,20 @@ Shapes: N documents, B documents of a block, F features, M columns or training d
 K requested labels, W words of a document, D distinct words.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from icdcli.data.processes import in_blocks
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.linear.ridge import (
+    add_moments,
     add_products,
     factor,
     label_parts,
@@ -67,7 +70,8 @@ EXACT_PENALTY, SKETCH_PENALTY = 0.03, 0.3
 # The share of words in the cosine. With the exact method, .2 to .5 are within .003 MAP of each
 # other on CodiEsp. A sketch blurs n-grams more.
 EXACT_WORD_SHARE, SKETCH_WORD_SHARE = 0.35, 0.7
-_BLOCK = 256
+_BLOCK, _TOGETHER = 256, 4
+_LEAST_TEXTS = 2_048
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,8 @@ class NgramRidge:
         with_feature_F = np.zeros(FEATURES, np.int32)
         kept: list[sparse.csr_matrix] | None = []
         documents = 0
-        for block in _blocks(texts):
-            counted_BF = counts(block)
-            documents += len(block)
+        for counted_BF in in_blocks(counts, texts, _BLOCK, _LEAST_TEXTS):
+            documents += counted_BF.shape[0]
             with_feature_F += np.bincount(counted_BF.indices, minlength=FEATURES).astype(np.int32)
             if kept is not None:
                 kept.append(counted_BF)
@@ -157,7 +160,7 @@ class NgramRidge:
             : min(columns * 3 // 4, np.count_nonzero(frequency_F))
         ]
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
-        some = counts(list(islice(texts, 4 * _BLOCK)))
+        some = counts(list(islice(texts, _TOGETHER * _BLOCK)))
         least = short_lengths(some, idf_F) if bounded else NO_LEAST
         penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
@@ -335,16 +338,16 @@ class NgramRidge:
         gram_MM = np.zeros((columns, columns), np.float64)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         first = 0
-        for block in _blocks(texts, 4 * _BLOCK):
-            sketch_BM = sketch(
-                weighted(counts(block), idf_F, SKETCH_WORD_SHARE, least), own_words, columns
-            )
+        work = partial(_sketch_of, idf_F, least, own_words, columns)
+        blocks = in_blocks(work, texts, _BLOCK, _LEAST_TEXTS)
+        while several := list(islice(blocks, _TOGETHER)):
+            sketch_BM = np.concatenate(several)
             add_products(gram_MM, sketch_BM)
-            of_block = targets[first : first + len(block)]
-            of_block_LB = target_matrix(of_block, number_of_labels, np.float32).T.tocsr()
-            present = np.flatnonzero(np.diff(of_block_LB.indptr))
-            moments_LM[present] += of_block_LB[present] @ sketch_BM
-            first += len(block)
+            of_block = targets[first : first + len(sketch_BM)]
+            add_moments(
+                moments_LM, target_matrix(of_block, number_of_labels, np.float32), sketch_BM
+            )
+            first += len(sketch_BM)
         factor_MM = factor(gram_MM, penalty)
         solve_in_place(factor_MM, moments_LM)
         if lean:
@@ -371,7 +374,12 @@ class NgramRidge:
         return basis_BN
 
 
-def _blocks(texts: Iterable[str], size: int = _BLOCK) -> Iterator[list[str]]:
-    remaining = iter(texts)
-    while block := list(islice(remaining, size)):
-        yield block
+def _sketch_of(
+    idf_F: NDArray[np.float32],
+    least: Lengths,
+    own_words: NDArray[np.int32],
+    columns: int,
+    texts: Sequence[str],
+) -> NDArray[np.float32]:
+    features_BF = weighted(counts(texts), idf_F, SKETCH_WORD_SHARE, least)
+    return sketch(features_BF, own_words, columns)

@@ -7,7 +7,7 @@ written.
 Shapes: N stretches of a text, or places in it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from hashlib import sha256
@@ -214,6 +214,24 @@ class NoteReading:
             lambda: None if reader is None else reader.read(text),
         )
         return read.marked() if view == "marked" else read
+
+    def read_together(self, views: Sequence[View], text: str) -> list[str]:
+        """Return a text as several lexical parts read it; it takes less time than one by one.
+
+        Args:
+            views: The view of each of them.
+            text: The text, cleaned as the training texts were.
+        """
+        found: dict[View, str] = {}
+        # What is said of relatives comes first: the classes for other views are known then.
+        for view in sorted(set(views) - {"marked"}, key=lambda view: view != "family"):
+            read = self.read(text, view)
+            found[view] = read.text
+            if view == "all" and "marked" in views:
+                found["marked"] = read.marked().text
+        if "marked" in views and "marked" not in found:
+            found["marked"] = self.read(text, "marked").text
+        return [found[view] for view in views]
 
     def corrected(self, words: str) -> str:
         """Return words of a document with its spelling corrected."""

@@ -9,7 +9,8 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 
 import importlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.restarting import Restarting
 from icdcli.data.relabeling import Relabeling
+from icdcli.icd.history import History
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.names import part_names
+from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import View
+from icdcli.lexical.words import words
 
 _SAMPLE = 1_000
 """The largest number of texts from which words get their weights."""
@@ -101,6 +105,7 @@ class PartType(Generic[PartT]):
             the part has no fit for a history (`icdcli.lexical.histories`).
         reads_marks: Whether it reads the view ``marked`` instead of the affirmed text if the model
             has both, and learns what words are worth that aren't affirmed.
+        reads_sample: Whether it is fitted to a sample of the documents.
     """
 
     name: str
@@ -112,6 +117,7 @@ class PartType(Generic[PartT]):
     uses_lexicon: bool = False
     fit_history: Callable[[PartT, TrainingDocuments, Sequence[int]], PartT] | None = None
     reads_marks: bool = False
+    reads_sample: bool = False
 
 
 _registered: dict[str, PartType[Any]] = {}
@@ -163,3 +169,61 @@ def type_of(key: str) -> PartType[Any]:
         ValueError: If there is no such part.
     """
     return next(part_types([key.removeprefix(_PREFIX[view_of(key)])]))
+
+
+def as_read(
+    documents: TrainingDocuments,
+    reading: NoteReading,
+    kinds: Sequence[PartType[Any]],
+    histories: Collection[History] = (),
+) -> dict[View, TrainingDocuments]:
+    """Return the training documents as each view has them, read: all views of one together.
+
+    Args:
+        documents: The documents as they are.
+        reading: How to read them.
+        kinds: The parts to fit; views that none of them reads are left out.
+        histories: The histories that parts of the affirmed text are fitted to, too.
+    """
+    names = reading.views.names
+    views = [view for view in names if any(reads(kind, view, names) for kind in kinds)]
+    if set(views) - {"all"}:
+        views.extend(histories)
+    read = partial(reading.read_together, views)
+    texts = Restarting.together(documents.texts, read, len(views))
+    return {
+        view: replace(
+            documents,
+            texts=read_texts,
+            annotations=None if view in histories else _annotations(documents, reading, view),
+            language=reading.views.language,
+        )
+        for view, read_texts in zip(views, texts, strict=True)
+    }
+
+
+def _annotations(
+    documents: TrainingDocuments, reading: NoteReading, view: View
+) -> Annotations | None:
+    """Return the annotations of documents as a view has them, read.
+
+    The affirmed view has those whose words it has.
+    """
+    annotations = documents.annotations
+    if annotations is None:
+        return None
+    if view == "affirmed":
+        annotations = [
+            _with_words(here, reading.views.text(view, text)) if here else here
+            for text, here in zip(documents.texts, annotations, strict=True)
+        ]
+    if reading.spelling.words:
+        return [
+            [(label, reading.corrected(marked)) for label, marked in here] for here in annotations
+        ]
+    return annotations
+
+
+def _with_words(annotations: Sequence[tuple[int, str]], text: str) -> list[tuple[int, str]]:
+    known = frozenset(words(text))
+    return [(label, marked) for label, marked in annotations if known.issuperset(words(marked))]

@@ -21,10 +21,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.processes import in_blocks
 from icdcli.data.relabeling import Relabeling, share_counts
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
@@ -33,6 +35,8 @@ from icdcli.lexical.words import stem, words
 
 _PRIOR_DOCUMENTS = 2.0
 _LEAST = 0.02
+_BEGINNING = 2
+_BLOCK, _LEAST_DOCUMENTS = 64, 2_048
 _UNWRITTEN = re.compile(
     r",? (?:not otherwise specified|NOS|not elsewhere classified)\b.*$|, unspecified\b.*$"
     r"|\([^)]*\)|\bunspecified (?:site|part|location)s? of |\bunspecified |^other ",
@@ -113,8 +117,9 @@ class TermLexicon:
         """
         lexicon = cls.of(descriptions)
         contain_P, coded_E = lexicon.contain_P.copy(), lexicon.coded_E.copy()
-        for text, labels in zip(texts, targets, strict=True):
-            contained_P, both_E = lexicon._counts(lexicon._found(text), labels)
+        blocks = in_blocks(lexicon._found_in, texts, _BLOCK, _LEAST_DOCUMENTS)
+        for found, labels in zip(chain.from_iterable(blocks), targets, strict=True):
+            contained_P, both_E = lexicon._counts(found, labels)
             contain_P += contained_P
             coded_E += both_E
         return replace(lexicon, contain_P=contain_P, coded_E=coded_E)
@@ -224,6 +229,9 @@ class TermLexicon:
             float(arrays["share"]) if "share" in arrays else None,
         )
 
+    def _found_in(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        return [self._found(text) for text in texts]
+
     def _found(self, text: str) -> NDArray[np.int64]:
         """Return the terms that a document contains."""
         return np.array(sorted(self._places([stem(word) for word in words(text)])), np.int64)
@@ -231,9 +239,16 @@ class TermLexicon:
     def _places(self, stems: Sequence[str]) -> dict[int, list[int]]:
         """Return each term that is found, and where it begins."""
         places: dict[int, list[int]] = {}
+        longest, number = self._longest, len(stems)
         for start, first in enumerate(stems):
-            for length in range(1, min(self._longest.get(first, 0), len(stems) - start) + 1):
-                term = self._place.get(tuple(stems[start : start + length]))
+            most = longest.get(first)
+            if most is None:
+                continue
+            for length in range(1, min(most, number - start) + 1):
+                words_here = tuple(stems[start : start + length])
+                if length == _BEGINNING and words_here not in self._beginnings:
+                    break
+                term = self._place.get(words_here)
                 if term is not None:
                     places.setdefault(term, []).append(start)
         return places
@@ -273,6 +288,11 @@ class TermLexicon:
     @cached_property
     def _place(self) -> dict[Term, int]:
         return {term: place for place, term in enumerate(self.terms)}
+
+    @cached_property
+    def _beginnings(self) -> frozenset[Term]:
+        """Return the first words of terms: most stretches of a document begin like none."""
+        return frozenset(term[:_BEGINNING] for term in self.terms)
 
     @cached_property
     def _longest(self) -> dict[str, int]:

@@ -4,12 +4,19 @@ import stat
 import numpy as np
 import pytest
 
+from icdcli.data import processes
+from icdcli.data.corpus import restarting
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.corpus.reader import Labels, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ResumeError
+from icdcli.lexical import ngram_ridge, term_lexicon
 from icdcli.lexical.lexical_model import LexicalModel, fit_out_of_fold
 from icdcli.lexical.names import part_names
+from icdcli.lexical.ngram_ridge import NgramRidge
+from icdcli.lexical.normalization import definitions, spelling
+from icdcli.lexical.reading import NoteReading
+from icdcli.lexical.views import Views
 
 LABELS = 8
 PARTS = tuple(name for name in part_names() if name != "translations")  # English needs none
@@ -248,3 +255,42 @@ def test_every_part_attributes_a_code_to_its_words(fitted, notes, part):
     for weights_W, name in zip(found, (notes.names[2], notes.names[5]), strict=True):
         best = np.sort(np.argsort(-weights_W)[:2])
         assert [text[begin:end] for begin, end in places[best].tolist()] == name.split()
+
+
+@pytest.mark.slow
+def test_a_fit_in_several_processes_is_the_same(notes, monkeypatch, tmp_path):
+    """Every document is read, counted and searched for terms in another process."""
+    titles = [(name, f"{name} (late)") for name in notes.names]
+    titles[0] = ("Family history of gouty disease", "gouty disease")
+    texts = [
+        f"{text}. Father had gouty plantar disease (GPD). No fever, HTN." for text in notes.texts
+    ]
+    labels = Labels(
+        tuple(f"C{number}" for number in range(LABELS)),
+        ("diagnosis",) * LABELS,
+        tuple(title for title, _ in titles),
+        (1,) * LABELS,
+        (1,) * LABELS,
+    )
+    for module, name in (
+        *((definitions, "_LEAST_TEXTS"), (spelling, "_LEAST_TEXTS"), (restarting, "_LEAST")),
+        *((term_lexicon, "_LEAST_DOCUMENTS"), (ngram_ridge, "_LEAST_TEXTS")),
+    ):
+        monkeypatch.setattr(module, name, 2)
+    fit = NgramRidge.fit.__func__
+    sketched = {**fit.__kwdefaults__, "exact_documents": 0, "columns": 128}
+    monkeypatch.setattr(fit, "__kwdefaults__", sketched)
+    monkeypatch.setattr(restarting, "KEPT_CHARACTERS", 1_000)
+    for cores in (1, 2):
+        monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
+        reading = NoteReading.fit(Views.of("learned", "en"), texts, labels, None)
+        assert "GPD" in reading.expansion.learned
+        LexicalModel.fit(
+            *(texts, notes.targets, titles, None, ("descriptions", "ngrams", "terms"), reading),
+            histories={"family": {0: ("gouty disease",)}},
+        ).save(tmp_path / str(cores))
+    alone, together = (sorted((tmp_path / str(cores)).iterdir()) for cores in (1, 2))
+    assert [path.name for path in alone] == [path.name for path in together]
+    assert len(alone) == 10
+    for one, other in zip(alone, together, strict=True):
+        assert one.read_bytes() == other.read_bytes()

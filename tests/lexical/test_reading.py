@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,15 @@ def test_the_words_of_any_text_keep_their_places(text: str) -> None:
     assert len(original_W2) == len(document)
     assert ((original_W2[:, 0] < original_W2[:, 1]) & (original_W2[:, 1] <= len(text))).all()
     assert len(read.classes(places_W2[:, 0])) == len(document)
+
+
+@pytest.mark.parametrize(
+    "views",
+    [("all", "affirmed", "marked", "family", "personal"), ("affirmed",), ("marked", "family"), ()],
+)
+def test_views_read_together_are_as_read_alone(views) -> None:
+    reading = NoteReading(LEARNED, expansion=EXPANSION, network_expands=True)
+    text = "Known HTN, denies CHF. Father had COPD, no DM. History of MI. Gout in 2010, resolved."
+    alone = [reading.read(text, view).text for view in views]
+    assert reading.read_together(views, text) == alone
+    assert len(set(alone)) == len(views)

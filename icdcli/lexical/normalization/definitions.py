@@ -9,8 +9,10 @@ least half of its letters begin words, and the last one is in the last word.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from icdcli.data.processes import in_blocks
 
 _IN_BRACKETS = re.compile(r"\(([^()\n]{2,100})\)")
 _SHORT = re.compile(r"[^\W_][^\W_/&+.-]*(?:[/&+.-][^\W_]+)*")
@@ -18,6 +20,7 @@ _LAST_SHORT = re.compile(rf"(?<![\w/&+.-])({_SHORT.pattern})\s*$")
 _MOST_LETTERS = 10
 _MOST_WORDS = 5  # besides one for each letter
 _BEFORE = 200
+_BLOCK, _LEAST_TEXTS = 256, 2_048
 _SENTENCE_END = re.compile(r"[.;:!?()\[\]\n](?:\s|$)|\n\s*\n")
 _WORD = re.compile(r"[^\W\d_]+")
 _LITTLE_WORD = 3
@@ -42,12 +45,9 @@ def learn_definitions(texts: Iterable[str]) -> dict[str, Counter[str]]:
     """
     found: dict[str, Counter[str]] = {}
     small: Counter[str] = Counter()
-    for text in texts:
-        small.update({word for word in _LOWER.findall(text) if word.islower()})
-        # In the order of the text: that of a set differs from process to process.
-        for short, long in dict.fromkeys(
-            (short, long.lower()) for short, long in definitions(text)
-        ):
+    for small_here, found_here in in_blocks(_found_in, texts, _BLOCK, _LEAST_TEXTS):
+        small.update(small_here)
+        for short, long in found_here:
             found.setdefault(short, Counter())[long] += 1
     certain = {
         short: Counter(
@@ -61,6 +61,16 @@ def learn_definitions(texts: Iterable[str]) -> dict[str, Counter[str]]:
         if small[short.lower()] < 2
     }
     return {short: longs for short, longs in certain.items() if longs}
+
+
+def _found_in(texts: Sequence[str]) -> tuple[Counter[str], list[tuple[str, str]]]:
+    """Return how many texts have each word in small letters, and the definitions of each text."""
+    small, found = Counter[str](), list[tuple[str, str]]()
+    for text in texts:
+        small.update(filter(str.islower, set(_LOWER.findall(text))))
+        # In the order of the text: that of a set differs from process to process.
+        found += dict.fromkeys((short, long.lower()) for short, long in definitions(text))
+    return small, found
 
 
 def definitions(text: str) -> Iterator[Definition]:

@@ -22,11 +22,12 @@ common one after the deletion of a letter in each, or in the longer one.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from icdcli.data.processes import in_blocks
 from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.normalization.word_forms import LetterGroups, is_inflection
 from icdcli.lexical.words import folded, is_sign_with_letters, spelling
@@ -43,12 +44,14 @@ _MOST_WORDS = 50_000
 """Words that corrections are taken from; the most frequent ones, besides those of the labels."""
 _CLEARLY_MORE = 10
 _REMEMBERED = 200_000
+_BLOCK, _LEAST_TEXTS = 256, 2_048
 # How many of 10,000 known words may have the letters of a mistake, by the length of the word.
 _USUAL_GROUPS = (0, 0, 0, 0, 0, 0, 0, 0, 0.3, 1, 3, 7)
 _IF_LETTER_MISSING = (0, 0, 0, 0, 0, 0, 0, 0.3, 2, 3, 5, 9)
 _IF_EXCHANGED = 4
+# A pattern that begins with a character skips blanks, which may be most of a text, quickly.
 _WORD, _LONG_WORD = (
-    re.compile(rf"(?<!\w)[^\W\d_]{{{least},{_MOST_LETTERS}}}(?!\w)")
+    re.compile(rf"[^\W\d_](?<!\w\w)[^\W\d_]{{{least - 1},{_MOST_LETTERS - 1}}}(?!\w)")
     for least in (_LEAST_KNOWN, LEAST_LETTERS)
 )
 _LETTERS = re.compile("[a-zß-ɏ]+|[α-ω]+|[Ѐ-ԯ]+")
@@ -249,10 +252,9 @@ def known_words(texts: Iterable[str]) -> frozenset[str]:
 def _count(texts: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
     """Return how many texts have each folded word, and how most of them write it."""
     in_lower_case, as_written = Counter[str](), Counter[str]()
-    for text in texts:
-        forms = set(_WORD.findall(text))
-        as_written.update(forms)
-        in_lower_case.update({form.lower() for form in forms})
+    for lower_here, written_here in in_blocks(_counted, texts, _BLOCK, _LEAST_TEXTS):
+        in_lower_case.update(lower_here)
+        as_written.update(written_here)
     documents: dict[str, int] = {}
     for form, count in in_lower_case.items():
         word = folded(form)
@@ -262,6 +264,16 @@ def _count(texts: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
         word = folded(form)
         usual[word] = max(usual.get(word, (0, "")), (count, form))
     return documents, {word: form for word, (_, form) in usual.items()}
+
+
+def _counted(texts: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many texts have each form of a word in lower case, and as it is written."""
+    in_lower_case, as_written = Counter[str](), Counter[str]()
+    for text in texts:
+        forms = set(_WORD.findall(text))
+        as_written.update(forms)
+        in_lower_case.update({form.lower() for form in forms})
+    return in_lower_case, as_written
 
 
 class _Correction(NamedTuple):

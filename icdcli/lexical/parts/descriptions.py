@@ -49,5 +49,6 @@ register_part(
         load=_load,
         words=_words,
         fit_history=_fit_history,
+        reads_sample=True,
     )
 )

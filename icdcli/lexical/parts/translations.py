@@ -86,5 +86,6 @@ register_part(
         load=_load,
         words=_words,
         uses_lexicon=True,
+        reads_sample=True,
     )
 )

@@ -1,8 +1,11 @@
 """Texts that are changed once and read often."""
 
+from operator import methodcaller
+
 import numpy as np
 import pytest
 
+from icdcli.data import processes
 from icdcli.data.corpus import restarting
 from icdcli.data.corpus.restarting import Restarting
 
@@ -73,3 +76,25 @@ def test_on_a_full_disk_texts_are_changed_again(texts, changed, monkeypatch, pro
         assert list(own) == [f"<{text}>" for text in TEXTS]
     assert changed.count("six") == 2
     assert changed.count("one") == 1
+
+
+@pytest.mark.parametrize("most", [0, 9, 1_000])
+def test_versions_are_made_together_and_alike_in_several_processes(changed, monkeypatch, most):
+    monkeypatch.setattr(restarting, "KEPT_CHARACTERS", most)
+    monkeypatch.setattr(restarting, "_BLOCK", 2)
+    monkeypatch.setattr(restarting, "_LEAST", 2)
+
+    def change(text):
+        changed.append(text)
+        return text.partition("i")
+
+    monkeypatch.setattr(processes, "cores", lambda: 1)
+    alone = [list(version) for version in Restarting.together(TEXTS, change, 3)]
+    assert changed == TEXTS
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    versions = Restarting.together(TEXTS, methodcaller("partition", "i"), 3)
+    assert list(versions[2].every(3)) == ["", "er"]
+    assert [list(version) for version in versions] == alone
+    assert [list(version) for version in versions] == alone
+    assert list(versions[2].every(3)) == ["", "er"]
+    assert [*zip(*alone, strict=True)] == [text.partition("i") for text in TEXTS]
