@@ -4,7 +4,8 @@ Shapes: N notes or documents, W windows of them, L labels.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -337,24 +338,25 @@ class NeuralModel:
         config = saved_config(settings["model"], device, cpu_precision, on_warning)
         own = settings["own_backbone"]
         labels = checkpoint_labels(folder)
-        saved = load_saved_backbone(folder, settings, config, device, execution.shared)
         described, classes = settings["descriptions"], settings.get("classes", ())
         unseen = settings.get("unseen", 0)
         principal = PrincipalChoice.from_json(settings.get("principal"))
         known = len(labels) - unseen
-        network = build_network(
-            config, saved.network, known, described, classes, principal is not None
-        )
-        network.unseen = unseen
-        network.on_warning = on_warning
-        load_weights(folder, network, own, config.lora_activate)
-        if not trainable:
-            network.requires_grad_(False)
-        network.eval()
-        execution.choose(network)
+        with ThreadPoolExecutor(1) as beside:  # while hashes and trials use another core
+            loading = beside.submit(_read_lexical, folder, settings, len(labels))
+            saved = load_saved_backbone(folder, settings, config, device, execution.shared)
+            network = build_network(
+                config, saved.network, known, described, classes, principal is not None
+            )
+            network.unseen = unseen
+            network.on_warning = on_warning
+            load_weights(folder, network, own, config.lora_activate)
+            if not trainable:
+                network.requires_grad_(False)
+            network.eval()
+            execution.choose(network)
+            lexical, reading = loading.result()
         frame, chunks = settings["frame"], settings["chunks"]
-        lexical = saved_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None
-        reading = UNCHANGED if lexical is None else lexical.reading
         return cls(
             network,
             saved.tokenizer,
@@ -368,6 +370,17 @@ class NeuralModel:
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
             saved.base,
-            replace(reading, views=Views.from_json(settings.get("views"))),
+            reading,
             principal=principal,
         )
+
+
+def _read_lexical(
+    folder: Path, settings: Mapping[str, Any], labels: int
+) -> "tuple[LexicalModel | None, NoteReading]":
+    """Return a checkpoint's lexical model, if it has one, and how notes are read."""
+    lexical = saved_lexical(folder / LEXICAL, labels) if settings["lexical"] else None
+    reading = UNCHANGED if lexical is None else lexical.reading
+    reading = replace(reading, views=Views.from_json(settings.get("views")))
+    _ = reading.views.reader  # made now, beside other work, not when the first note is read
+    return lexical, reading

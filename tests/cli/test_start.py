@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from icdcli import load_model
+from icdcli.lexical.assertion.memory import remembering_reader
 from icdcli.light_transformers import POSTPONED
 
 STORED = Path(__file__).parents[1] / "stored" / "1b2e631"
@@ -44,6 +46,16 @@ def test_a_command_imports_nothing_needless(words, icdcode, tmp_path, monkeypatc
     assert json.loads(imported) == []
     monkeypatch.chdir(folder)
     assert icdcode(*words).out.splitlines() == answer  # with all of transformers, as in training
+
+
+def test_tables_of_cues_are_read_with_the_model_not_with_the_first_note(tmp_path, monkeypatch):
+    shutil.copytree(STORED, tmp_path / "stored", symlinks=True)
+    monkeypatch.chdir(tmp_path / "stored")
+    remembering_reader.cache_clear()
+    model = load_model("runs/neural")
+    assert remembering_reader.cache_info().currsize == 1
+    model.predict(["No hypertension."])
+    assert remembering_reader.cache_info().currsize == 1
 
 
 @pytest.mark.slow
