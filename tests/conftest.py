@@ -152,20 +152,8 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
     from icdcli.icd.code_system import open_code_system
     from icdcli.model.threshold import Threshold
 
-    codes = (
-        "36.15",
-        "401.9",
-        "410.71",
-        "427.31",
-        "428.0",
-        "486",
-        "491.21",
-        "496",
-        "585.9",
-        "599.0",
-        "999.99",
-        "V15.82",
-    )
+    numbers = "36.15 401.9 410.71 427.31 428.0 486 491.21 496 585.9 599.0 999.99 V15.82"
+    codes = tuple(numbers.split())
     titles = tuple(None if code == "999.99" else f"Title <{code}> & more" for code in codes)
     counts = (0, 900, 3, 45, 600, 12, 7, 300, 60, 5, 1, 200)
     labels = Labels(codes, ("procedure", *("diagnosis",) * 11), titles, counts, counts)

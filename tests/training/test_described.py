@@ -88,13 +88,7 @@ def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(describ
         new_training(described(), ALONE)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "states.npy",
-        *(pytest.param(f, marks=pytest.mark.slow) for f in ("similarities.npy", "ids.npy")),
-    ],
-)
+@pytest.mark.parametrize("file", ["states.npy", "similarities.npy", "ids.npy"])
 def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file):
     _, corpus = new_training(described(), ALONE)
     for path in corpus.folder.glob(f"*/{file}"):
