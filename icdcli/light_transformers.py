@@ -5,7 +5,8 @@ PyTorch's compiler and its tensors of several machines, SciPy's optimizers and m
 of its files to list what they define, which takes longer than the rest of the start. Here, all that
 is imported when something of it is used, which prediction never does.
 
-Commands that train import transformers as usual.
+Commands that train import transformers as usual, and so do all on a machine with a GPU: what loads
+models there, such as accelerate for 4 and 8 bit, was not tried with this.
 """
 
 import importlib
@@ -43,7 +44,9 @@ def import_transformers_lightly() -> None:
 
     If a version of transformers can't be imported so, nothing of it is imported yet.
     """
-    if _TRANSFORMERS in sys.modules:
+    import torch
+
+    if _TRANSFORMERS in sys.modules or torch.cuda.is_available():
         return
     try:
         with paused_collection(), postponed(POSTPONED):

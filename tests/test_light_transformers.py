@@ -63,6 +63,21 @@ print(type(transformers).__name__, transformers.BertConfig().model_type)
     assert found == ["[]", "_LazyModule bert"]
 
 
+def test_with_a_gpu_transformers_is_imported_as_usual(tmp_path):
+    found = python(
+        """
+import torch
+torch.cuda.is_available = lambda: True
+from icdcli.light_transformers import import_transformers_lightly
+import_transformers_lightly()
+import transformers
+print(type(transformers).__name__)
+""",
+        tmp_path,
+    )
+    assert found == ["_LazyModule"]
+
+
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """Make a package with a module, and one that imports both."""
