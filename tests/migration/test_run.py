@@ -367,17 +367,15 @@ def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
     assert {code.code for note in coded for code in note.codes} <= {*KEPT, *CHILDREN}
     made = export_model(once.run, tmp_path / "exported", base=True)
     assert made.labels == 4
-    card = (made.folder / "README.md").read_text(encoding="utf-8")
-    assert NEWER in card
+    assert NEWER in (made.folder / "README.md").read_text(encoding="utf-8")
     assert np.array_equal(load_model(made.folder).scores(TEXTS), load_model(once.run).scores(TEXTS))
 
 
 @pytest.mark.slow
 def test_assertion_classes_are_migrated(trained):
     run = trained("label attention", lexical=True, assertion="learned")
-    made = migrate_run(run, NEWER)
-    before, after = load_model(run.root), load_model(made.run)
-    head, old = after.network.head, before.network.head
+    before, after = load_model(run.root), load_model(migrate_run(run, NEWER).run)
+    old, head = before.network.head, after.network.head
     assert head.classes and head.classes == old.classes
     assert torch.equal(head.class_scores.shared_C, old.class_scores.shared_C)
     assert same_scores(before, after, ["no pneumonia. denies high blood pressure", *TEXTS])
