@@ -66,6 +66,8 @@ def path(tmp_path_factory):
 @pytest.fixture(params=[1, 7, 64, 1 << 20], scope="module")
 def block(request):
     with pytest.MonkeyPatch.context() as patch:
+        # A few of these bytes look like windows-1252, which csv doesn't recognize.
+        patch.setattr(byte_stream, "_recognized", lambda _path: None)
         patch.setattr(byte_stream, "BLOCK", request.param)
         patch.setattr(byte_stream, "ROOM", request.param // 2)
         for module in (byte_stream, csv_window):
@@ -104,6 +106,7 @@ def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end, comm
 @example(content=[b"a,", b'"', b"b", b'"', b",c\n", b'"', b"never closed,,\n"])
 @example(content=[b",,", b"\r", b",,\n"])
 @example(content=[b'a"b,c,d\n', b'"x","y","z"\n'])
+@example(content=[b"a", b"\xe9", b",", b","])
 @pytest.mark.parametrize("skip", [False, True])
 def test_any_bytes_mean_what_they_mean_to_csv(path, block, content, skip):
     path.write_bytes(b"x,y,z\n" + b"".join(content))
