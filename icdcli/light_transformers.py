@@ -44,7 +44,8 @@ def import_transformers_lightly() -> None:
 
     If a version of transformers can't be imported so, nothing of it is imported yet.
     """
-    import torch
+    with paused_collection():
+        import torch
 
     if _TRANSFORMERS in sys.modules or torch.cuda.is_available():
         return
