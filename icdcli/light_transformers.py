@@ -42,7 +42,7 @@ def import_transformers_lightly() -> None:
     From then on, transformers works as with a PyTorch that has no distributed tensors. Any other
     part of it can still be imported.
 
-    If a version of transformers can't be imported so, nothing of it is imported yet.
+    If a version of transformers can't be imported in this way, none of it is imported yet.
     """
     with paused_collection():
         import torch

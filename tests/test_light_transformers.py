@@ -97,7 +97,7 @@ def library(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_apostponed_module_is_imported_when_something_of_it_is_used(library):
+def test_a_postponed_module_is_imported_when_something_of_it_is_used(library):
     with postponed(["heavy", "not_installed"]):
         import light
 
