@@ -103,12 +103,13 @@ class Utf8Reader(io.RawIOBase):
             raw: The stream.
             named: The encoding if there is no mark; None: UTF-8, or what `recognize` returns.
             recognize: Returns the encoding of the complete content if that isn't UTF-8; None: it is
-                in doubt, so that the bytes are passed on.
+                in doubt, so that the bytes are passed on. It isn't asked if an encoding is named:
+                invalid UTF-8 is then passed on, so that whoever reads the lines can name one.
         """
         super().__init__()
         self.encoding = named or "utf-8"
         self._raw = raw
-        self._recognize = recognize
+        self._recognize = recognize if named is None else None
         self._pending = b""
         self._decode: Callable[[bytes, bool], str] | None = None
         self._begun = self._ended = self._marked = False

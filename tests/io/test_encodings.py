@@ -125,6 +125,18 @@ def test_a_named_encoding_is_used_and_must_fit(tmp_path):
     assert rows(marked, encoding="cp949")[0] == texts
 
 
+@pytest.mark.parametrize("name", ["notes.csv", "notes.csv.gz"])
+def test_a_table_that_is_named_utf_8_is_never_recognized_as_something_else(tmp_path, name):
+    path = table(tmp_path / name, "cp1252", ["plain", SPANISH * 2])
+    assert rows(path)[1].choices
+    with pytest.raises(DataError, match=rf"{name}, line 3: not UTF-8 \(byte 0xf1\)") as caught:
+        rows(path, encoding="utf-8")
+    assert "Or set encoding=cp1252 (predict: --encoding cp1252)" in str(caught.value)
+    found, reading = rows(path, encoding="utf-8", skip_bad_rows=True)
+    assert found == ["plain"]
+    assert not reading.choices
+
+
 def test_encodings_have_the_names_that_people_use():
     assert python_encoding("EUC-KR") == "cp949"
     assert python_encoding("Latin-1") == "cp1252"
