@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
 
 from icdcli.audit.documents import AUDITED_SPLITS, AuditDocument
 from icdcli.cross_fitting.fold_runs import Watching
@@ -34,10 +35,47 @@ def cross_fit_notes(run: Path, corpus: Corpus, watching: Watching) -> OutOfFold:
         ResumeError: If a fold was trained on other data, or another process trains the folds.
         StoppedTraining: If a signal stopped a training.
     """
-    splits = (split for split in AUDITED_SPLITS if split in corpus.splits)
-    ids = [id for split in splits for id in corpus.documents(split).ids]
-    _require_among(ids, folds_of_run(run, 0).corpus.documents("train").ids, corpus)
+    require_same_notes(corpus, folds_of_run(run, 0).corpus)
     return cross_fit(run, watching=watching)
+
+
+def require_same_notes(corpus: Corpus, of_run: Corpus) -> None:
+    """Raise an error unless a run is cross-fitted on all notes that are audited.
+
+    Another edition of the data has the same ids with other texts: the scores of its models would
+    silently be those of other notes. Texts are compared by their hashes. Codes may differ, as they
+    do after an earlier audit.
+
+    Args:
+        corpus: The corpus to be audited.
+        of_run: The view of the run's corpus whose training documents are those of all folds.
+
+    Raises:
+        DataError: If the run has other notes.
+    """
+    splits = [split for split in AUDITED_SPLITS if split in corpus.splits]
+    ids = [id for split in splits for id in corpus.documents(split).ids]
+    _require_among(ids, of_run.documents("train").ids, corpus)
+    if corpus.folder.resolve() == of_run.folder.resolve():
+        return
+    known = _digests(of_run, ["train"])
+    own = _digests(corpus, splits)
+    if changed := [id for id in ids if own[id] != known[id]]:
+        raise DataError(
+            f"{corpus.name}: {len(changed):,} of its {len(ids):,} notes have other texts than the "
+            f"run's notes of the same ids, such as {changed[0]}, because the data or options such "
+            f"as text_cleaning differ. Audit the data of the run ({of_run.folder}), or pass a run "
+            "on this corpus."
+        )
+
+
+def _digests(corpus: Corpus, splits: Sequence[str]) -> dict[str, bytes]:
+    """Return the hash of each document's text."""
+    return {
+        id: xxh3_128_digest(text.encode())
+        for split in splits
+        for id, text in zip(corpus.documents(split).ids, corpus.texts(split), strict=True)
+    }
 
 
 def _require_among(ids: Sequence[str], of_run: Sequence[str], corpus: Corpus) -> None:

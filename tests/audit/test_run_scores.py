@@ -1,12 +1,17 @@
 """The out-of-fold scores of a run, for the documents and codes of an audit."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from audited_notes import audited_config, write_audited_notes
 
 from icdcli.audit.documents import AuditDocument
-from icdcli.audit.run_scores import run_logits
+from icdcli.audit.run_scores import require_same_notes, run_logits
 from icdcli.cross_fitting.out_of_fold import OutOfFold
-from icdcli.data.corpus.reader import Corpus, Documents, Labels
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import Corpus, Documents, Labels, open_corpus
+from icdcli.data.corpus.views import corpus_of
 from icdcli.errors import DataError
 from icdcli.model.fusion import NETWORK
 from icdcli.model.threshold import Threshold
@@ -58,3 +63,20 @@ def test_a_run_without_gold_codes_is_refused(tmp_path: object) -> None:
     lacking = [AuditDocument("a", None, "train", "text", frozenset({2}))]
     with pytest.raises(DataError, match=r"1 of its gold codes .* such as J18\.9"):
         run_logits(lacking, corpus(tmp_path), found)
+
+
+def test_notes_of_the_same_ids_with_other_texts_are_refused(tmp_path: Path) -> None:
+    def prepared(text: str, name: str = "notes") -> tuple[Corpus, Corpus]:
+        path = write_audited_notes(tmp_path / f"{name}.jsonl", 40, annotated=False)
+        path.write_text(path.read_text(encoding="utf-8").replace("gallstones", text), "utf-8")
+        config = audited_config(path, train_on="train+validation")
+        folder = prepare(config.data).folder
+        return open_corpus(folder), corpus_of(folder, config.data)
+
+    corpus, of_run = prepared("gallstones")
+    require_same_notes(corpus, of_run)
+    copy, _ = prepared("gallstones", "copy")
+    require_same_notes(copy, of_run)
+    later, _ = prepared("stones")
+    with pytest.raises(DataError, match=r"of its 40 notes have other texts .* such as n\d+,"):
+        require_same_notes(later, of_run)
