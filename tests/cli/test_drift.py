@@ -80,6 +80,8 @@ def test_too_few_notes_and_damaged_summaries_are_refused(refused, run_copy, tmp_
     few = tmp_path / "few.csv"
     few.write_text("id,text\n" + "".join(f"{n},Chest pain.\n" for n in range(19)) + "19,\n")
     refused(3, "drift", run_copy, few, says="at least 20 notes with words, got 19", warned=True)
+    few.write_text(few.read_text() + "20,nan\n")  # an empty cell, as pandas writes it
+    refused(3, "drift", run_copy, few, says="at least 20 notes with words, got 19", warned=True)
     empty = tmp_path / "empty.csv"
     empty.write_text("id,text\n1,\n")
     refused(3, "drift", run_copy, empty, says="none of the notes has any text")

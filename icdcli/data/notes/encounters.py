@@ -18,7 +18,7 @@ from icdcli.data.encounters.joining import NoteAbout, join_notes
 from icdcli.data.encounters.note_types import NoteTypes
 from icdcli.data.encounters.notes_aside import NotesAside
 from icdcli.data.formats.conversion import TEXT
-from icdcli.data.notes.text import LONGEST, Note, Origin
+from icdcli.data.notes.text import LONGEST, Note, Origin, is_text
 from icdcli.errors import DataError, counted
 
 
@@ -145,7 +145,7 @@ class EncounterJoiner:
             raise DataError(
                 f"encounter {id}: a note without an encounter has this id. Give it another one."
             )
-        with_text = [one for one in notes if one.text and not one.text.isspace()]
+        with_text = [one for one in notes if is_text(one.text)]
         seen: set[str] = set()
         for one in with_text:
             if one.about.id in seen:

@@ -204,7 +204,7 @@ class NoteTable:
         return [*(state.key for state in states), *self.columns, *named]
 
     def __iter__(self) -> Iterator[Note]:
-        """Yield the notes of the rows; an empty cell is a note without text.
+        """Yield the notes of the rows; an empty cell is a note without text (`Note.has_text`).
 
         Raises:
             DataError: If a row can't be read or has the id of another; the message names it.

@@ -7,11 +7,13 @@ from datetime import date, datetime
 from icdcli.data.encounters.boundaries import NoteBoundary
 from icdcli.data.markup import REMEDY, markup_of
 from icdcli.errors import DataError
+from icdcli.icd.code_cells import MISSING
 from icdcli.io.encodings import conversion, conversion_or_name, marked_encoding, recognized
 
 LONGEST = 10_000_000
 """Characters. All reports of the longest hospital stays together have less than a fifth of that."""
 _BYTES = 4 * LONGEST  # a character takes at most four bytes
+_LONGEST_MISSING = 20  # characters of a missing value, with white space around it
 
 _KINDS = {
     b"%PDF": "a PDF file",
@@ -70,12 +72,22 @@ class Note:
 
     @property
     def has_text(self) -> bool:
-        """Return whether it has more than white space."""
-        return bool(self.text) and not self.text.isspace()
+        """Return whether it has a text; see `is_text`."""
+        return is_text(self.text)
 
     def __repr__(self) -> str:
         # A traceback or a log that shows a note must not show its text.
         return f"Note({self.id!r}, {len(self.text):,} characters)"
+
+
+def is_text(text: str) -> bool:
+    """Return whether a note says something: more than white space, or than a missing value.
+
+    Programs write ``nan`` or ``NULL`` for an empty cell; no note has this as its whole text.
+    """
+    if not text or text.isspace():
+        return False
+    return len(text) > _LONGEST_MISSING or text.strip().lower() not in MISSING
 
 
 def decoded_note(content: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:

@@ -53,6 +53,13 @@ def refused(*paths, **options):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "nan"])
+def test_notes_without_text_add_nothing_to_a_visit(tmp_path, text):
+    rows = [*ROWS, ("n6", "v1", "Radiology", "2026-05-31", text, "p1")]
+    found, _ = read(table(tmp_path / "n.csv", rows), date_column="at")
+    assert found[0].text == "Infiltrate.\n\nPneumonia."
+
+
 def test_the_rows_of_a_visit_are_one_note_in_the_order_of_their_times(tmp_path):
     (first, second, alone), said = read(table(tmp_path / "n.csv"), date_column="at")
     assert (first.id, first.text) == ("v1", "Infiltrate.\n\nPneumonia.")

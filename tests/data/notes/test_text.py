@@ -28,3 +28,16 @@ def test_notes_that_the_former_hint_corrupted_are_counted(tmp_path):
 
 def test_a_note_shows_its_text_to_nobody():
     assert repr(note_text.Note("7", SECRET)) == "Note('7', 20 characters)"
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "NaN", " NULL ", "None", "<NA>"])
+def test_an_empty_cell_that_a_program_wrote_as_a_word_is_no_note(tmp_path, cell):
+    (tmp_path / "n.csv").write_text(f"id,text\n1,{cell}\n2,Nan bread.\n", encoding="utf-8")
+    warnings = []
+    notes = find_notes([str(tmp_path / "n.csv")])
+    assert check_notes(notes, on_warning=warnings.append) == 2
+    assert warnings == ["1 of 2 notes have no text and get no codes"]
+    assert [note.has_text for note in notes] == [False, True]
+    (tmp_path / "n.csv").write_text(f"id,text\n1,{cell}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="none of the notes has any text"):
+        find_notes([str(tmp_path / "n.csv")]).check()
