@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,8 @@ class Watching:
     Attributes:
         start: Called with what is trained next, returns what shows it.
         process_group: The process group; None: that of the environment.
-        on_warning: Receives warnings.
+        on_warning: Receives warnings, each only once: what a training warns of, those of the other
+            folds warn of, too.
         on_second_signal: See `StopSignals`.
     """
 
@@ -63,6 +64,13 @@ class Watching:
     process_group: ProcessGroup | None = None
     on_warning: Callable[[str], None] = lambda _: None
     on_second_signal: Callable[[int], None] | None = None
+    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def warn(self, message: str) -> None:
+        """Pass on a warning, unless it was before."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.on_warning(message)
 
     @property
     def is_main(self) -> bool:
@@ -81,7 +89,7 @@ class Watching:
             DataError: If the folder can't be written.
             ResumeError: If another command trains in it.
         """
-        return train_alone(RunDir(folder), self.on_warning) if self.is_main else nullcontext()
+        return train_alone(RunDir(folder), self.warn) if self.is_main else nullcontext()
 
 
 UNWATCHED = Watching()
@@ -169,7 +177,7 @@ def _watch(config: Config, fold: FoldRun, watching: Watching, resumed: bool) -> 
             handlers=watched.handlers,
             process_group=watching.process_group,
             on_progress=watched.on_progress,
-            on_warning=watching.on_warning,
+            on_warning=watching.warn,
             on_second_signal=watching.on_second_signal,
             on_scores=keep,
         )
@@ -180,7 +188,7 @@ def _watch(config: Config, fold: FoldRun, watching: Watching, resumed: bool) -> 
         watched.handlers,
         process_group=watching.process_group,
         on_progress=watched.on_progress,
-        on_warning=watching.on_warning,
+        on_warning=watching.warn,
         on_second_signal=watching.on_second_signal,
         on_scores=keep,
     )

@@ -188,7 +188,7 @@ def _train(
             handlers=watched.handlers,
             process_group=watching.process_group,
             on_progress=watched.on_progress,
-            on_warning=watching.on_warning,
+            on_warning=watching.warn,
             on_second_signal=watching.on_second_signal,
         )
     return run_training(
@@ -196,7 +196,7 @@ def _train(
         watched.handlers,
         process_group=watching.process_group,
         on_progress=watched.on_progress,
-        on_warning=watching.on_warning,
+        on_warning=watching.warn,
         on_second_signal=watching.on_second_signal,
         final_fit=final_fit,
         start_over=True,

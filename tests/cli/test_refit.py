@@ -16,6 +16,7 @@ def run(notes, tmp_path_factory):
     keys = {
         "model": "tfidf", "positive_threshold": "auto", "metrics": "[map, f1_micro]",
         "data_path": notes, "project": folder / "runs", "cache_dir": folder / "cache",
+        "lr0": 0.01,
     }  # fmt: skip
     return run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
 
@@ -28,6 +29,7 @@ def test_it_shows_what_was_measured_by_what_and_as_json(icdcode, run, tmp_path):
     assert shown["documents"] == {"train": 100, "validation": 8}
     assert shown["intervals"].keys() >= {"f1_micro"} or shown["metrics"]["f1_micro"] == 1
     assert "not of the final fit, which has seen all documents" in answer.err
+    assert answer.err.count("model: tfidf doesn't use lr0") == 1  # not once per fold
     note = tmp_path / "note.txt"
     note.write_text("htn and dm2")
     assert "I10" in icdcode("predict", run.root.with_name("both"), note).out
