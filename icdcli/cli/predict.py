@@ -141,6 +141,8 @@ def predict(
     format: Annotated[
         FormatName | None,
         typer.Option(
+            "--format",
+            "--output-format",
             help="With --output: fhir (.ndjson), omop, omop-conditions, omop-procedures (.csv, "
             ".parquet), dg1 (HL7 v2, .hl7), labelstudio (.json) or codiesp (.tsv). Default: by the "
             "ending of the file.",

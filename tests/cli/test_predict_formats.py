@@ -88,9 +88,11 @@ def test_notes_that_cannot_be_read_are_skipped_if_asked_to(icdcode, trained, bul
 
 def test_formats_need_a_file_with_their_ending_and_ids_that_fit(refused, trained, bulk, tmp_path):
     words = ("predict", trained, bulk, "--format")
-    refused(2, *words, "fhir", says="--format: is for files. Add --output")
+    named = (*words[:-1], "--output-format")  # another name of the option
+    for both in (words, named):
+        refused(2, *both, "fhir", says="--format: is for files. Add --output")
     refused(2, *words[:-1], "--concepts", tmp_path, says="--concepts: is for files. Add --output")
-    refused(2, *words, "dg1", "--output", tmp_path / "c.txt", says="the name must end in .hl7")
+    refused(2, *named, "dg1", "--output", tmp_path / "c.txt", says="the name must end in .hl7")
     output = tmp_path / "note_nlp.csv"
     refused(3, *words, "omop", "--output", output, says="NOTE_NLP names notes by whole numbers")
     assert not output.exists()
