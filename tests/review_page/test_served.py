@@ -15,10 +15,12 @@ from threading import Timer
 
 import pytest
 from made_up_store import made_up_store
-from small_runs import notes, small_run
+from small_runs import notes, small_ensemble, small_run
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 from visiting import PageVisitor
 
+from icdcli.cli import app
 from icdcli.review.readings import read_events
 from icdcli.review.store import open_store
 from icdcli.review_page import hosting
@@ -27,6 +29,17 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 ROOT = Path(__file__).parents[2]
 
 # What is served
+
+
+def wait_until_coded(client: TestClient, number: int) -> None:
+    """Wait for the model, and for its suggestions for the last note."""
+    end = time.monotonic() + 60
+    while (
+        client.get("/readyz").status_code != 200
+        or not client.get(f"/api/notes/{number}/1").json()["suggestion_set"]
+    ):
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_the_page_without_a_model(
@@ -60,16 +73,8 @@ def test_one_model_suggests_codes_and_serves(
     path = notes(tmp_path, a="Hypertension.", b="Pneumonia, pneumonia.", empty="")
     found: dict[str, list[str]] = {}
 
-    def wait(client: TestClient) -> None:
-        end = time.monotonic() + 60
-        while (
-            client.get("/readyz").status_code != 200
-            or not client.get("/api/notes/3/1").json()["suggestion_set"]
-        ):
-            assert time.monotonic() < end
-            time.sleep(0.02)
-
     def visit(client: TestClient) -> None:
+        wait_until_coded(client, 3)
         for number in (1, 2, 3):
             shown = client.get(f"/api/notes/{number}/1").json()
             found[shown["note"]["id"]] = [one["code"] for one in shown["suggestions"]][:1]
@@ -82,7 +87,7 @@ def test_one_model_suggests_codes_and_serves(
         assert client.get("/openapi.json").json()["paths"].keys() >= {"/v1/code", "/v1/jobs"}
         assert not [path for path in client.get("/openapi.json").json()["paths"] if "api/" in path]
 
-    served += [wait, visit]
+    served.append(visit)
     for _ in range(2):  # the second time, everything is known
         code, printed = command(run, "--notes", str(path), "--port", "0")
         assert code == 0, printed
@@ -93,6 +98,33 @@ def test_one_model_suggests_codes_and_serves(
     with open_store("review.db") as store, store.reading() as connection:
         sets = connection.exec_driver_sql("SELECT COUNT(*) FROM suggestion_sets").scalar()
     assert sets == 3
+
+
+def test_an_ensemble_suggests_and_serves_what_predict_prints(
+    command: Callable[..., tuple[int, str]],
+    served: list[Callable[[TestClient], None]],
+    tmp_path: Path,
+) -> None:
+    ensemble = str(small_ensemble(tmp_path / "runs"))
+    path = str(notes(tmp_path, a="Hypertension, pneumonia.", b="Diabetes is known.", empty=""))
+    words = ["predict", ensemble, path, "--top", "3", "--evidence", "--json"]
+    printed = CliRunner().invoke(app, words)
+    assert printed.exit_code == 0, printed.output
+    expected = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert [one["codes"] != [] for one in expected] == [True, True, False]
+    rows = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+
+    def visit(client: TestClient) -> None:
+        wait_until_coded(client, 3)
+        answer = client.post("/v1/code", json={"notes": rows, "top": 3, "evidence": True}).json()
+        assert answer["notes"] == expected
+        for number, note in enumerate(expected, start=1):
+            suggested = client.get(f"/api/notes/{number}/1").json()["suggestions"]
+            assert {one["code"] for one in suggested} == {one["code"] for one in note["codes"]}
+
+    served.append(visit)
+    code, said = command(ensemble, "--notes", path, "--port", "0")
+    assert code == 0, said
 
 
 def test_only_the_service(
