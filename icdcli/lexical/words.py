@@ -38,6 +38,10 @@ def _marks() -> str:
 MARKS = _marks()
 """Characters that continue a word but can't begin one, to insert in a character class."""
 _WORD = re.compile(rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*")
+_BLANK_BETWEEN = bytes(point if chr(point).isalnum() else ord(" ") for point in range(128)).ljust(
+    256
+)
+"""The characters of ASCII, with blanks for those between words."""
 # The accents of Latin and Greek, and the points of Hebrew and Arabic, which are seldom written.
 _ACCENTS = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
@@ -74,7 +78,10 @@ def folded(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the folded words of a text: runs of letters, digits and their marks."""
-    return _WORD.findall(folded(text))
+    lower = folded(text)
+    if lower.isascii():  # several times as fast as the pattern
+        return lower.encode("ascii").translate(_BLANK_BETWEEN).decode("ascii").split()
+    return _WORD.findall(lower)
 
 
 def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
