@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from icdcli.lexical import ngram_features
 from icdcli.lexical.ngram_features import (
     FEATURES,
     NGRAM_BITS,
@@ -14,6 +16,7 @@ from icdcli.lexical.ngram_features import (
     inverse_frequencies,
     weighted,
 )
+from icdcli.lexical.normalization.marked_words import MARK
 
 MASK = (1 << 64) - 1
 
@@ -53,6 +56,22 @@ def test_ngrams_are_those_of_each_word_between_blanks():
     assert dict(
         zip(counted.indices[of_ngrams], counted.data[of_ngrams], strict=True)
     ) == plain_ngrams("a fever fever nu")
+
+
+@pytest.mark.parametrize("text", ["fever " * 5_000 + "cough", "fever " * 2_048, "fever " * 2_047])
+def test_a_word_is_counted_however_often_it_comes(text):
+    counted = counts([text])[:, :NGRAM_FEATURES]
+    found = dict(zip(counted.indices, counted.data, strict=True))
+    assert found == plain_ngrams(text)
+
+
+def test_counts_are_the_same_after_words_are_forgotten(monkeypatch):
+    texts = [f"fever cough {MARK}fever word{number}" for number in range(20)]
+    together = counts(texts)
+    monkeypatch.setattr(ngram_features, "_KNOWN", ngram_features._KnownWords())
+    monkeypatch.setattr(ngram_features, "_MOST_BUCKETS", 50)
+    alone = sparse.vstack([counts([text]) for text in texts])
+    assert (alone != together).nnz == 0
 
 
 def test_words_are_counted_as_a_unit():
