@@ -6,14 +6,18 @@ and the next doesn't begin with a bullet, a number or a header. A blank line alw
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from icdcli.lexical.assertion.forms import read_forms
 from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
 
-_WORD, _STOP, _BREAK = Kind.WORD, Kind.STOP, Kind.BREAK
+_TOKENS = re.compile(f"({TOKEN.pattern})")
+_STOP, _BREAK = Kind.STOP, Kind.BREAK
+_Token = tuple[str, Kind, bool]
+"""A token, its kind, and if a sentence may end at it."""
 _LONG_LINE = 45
 _LONGEST = 2_000
 """Tokens after which a text without sentence marks is cut."""
@@ -58,6 +62,12 @@ class Sentence:
     after_blank: bool = True
     ends_line: bool = True
 
+    def add(self, tokens: list[str], kinds: list[Kind], begins: list[int]) -> None:
+        """Add tokens at the end."""
+        self.tokens += tokens
+        self.kinds += kinds
+        self.begins += begins
+
     def parts(self, places: Sequence[int]) -> Iterator["Sentence"]:
         """Yield the sentence in parts that begin at some tokens."""
         edges = [0, *places, len(self.tokens)]
@@ -76,56 +86,66 @@ class SentenceSplitter:
     """Cuts texts into sentences; remembers how each distinct word is folded."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, Kind]] = {}
+        self._known: dict[str, _Token] = {}
 
     def split(self, text: str) -> Iterator[Sentence]:
         """Yield the sentences of a text that have a word or a sign, in order."""
         text = read_forms(text)
-        sentence, line, answered = Sentence(), 0, 0
-        known = self._known
-        for match in TOKEN.finditer(text):
-            if answered:
-                if match.start() < answered:
+        pieces = _TOKENS.split(text)
+        begins = [*accumulate(map(len, pieces))][::2]
+        known, fold = self._known.get, self._fold
+        found = [known(raw) or fold(raw) for raw in pieces[1::2]]
+        tokens, kinds = [one[0] for one in found], [one[1] for one in found]
+        ends = [place for place, one in enumerate(found) if one[2]]
+        sentence, line, done = Sentence(), 0, 0
+        for place in (*ends, len(found)):
+            if place < done:  # within an answer
+                continue
+            while done < place:
+                after = min(place, done + _LONGEST - len(sentence.tokens))
+                sentence.add(tokens[done:after], kinds[done:after], begins[done:after])
+                done = after
+                if len(sentence.tokens) == _LONGEST:
+                    sentence.ends_line = False
+                    yield sentence
+                    sentence = Sentence(starts_line=False, after_blank=False)
+            if place == len(found):
+                break
+            done, begin, raw = place + 1, begins[place], pieces[2 * place + 1]
+            token, kind, end = tokens[place], kinds[place], begin + len(raw)
+            if kind is _BREAK:
+                blank = raw.count("\n") > 1
+                wraps = not blank and _wraps(text, begin - line, end)
+                line = end
+                if wraps:
                     continue
-                answered = 0
-            raw = match.group()
-            token, kind = known.get(raw) or self._fold(raw)
-            asks = False
-            if kind is not _WORD:
-                if kind is _BREAK:
-                    blank = raw.count("\n") > 1
-                    wraps = not blank and _wraps(text, match.start() - line, match.end())
-                    line = match.end()
-                    if wraps:
-                        continue
-                    if sentence.tokens:
-                        yield sentence
-                    sentence = Sentence(
-                        after_blank=blank or (sentence.after_blank and not sentence.tokens)
-                    )
-                    continue
-                if kind is _STOP and _ends_sentence(token, sentence, text, match.end()):
-                    if sentence.tokens:
-                        sentence.ends_line = False
-                        yield sentence
-                        sentence = Sentence(starts_line=False, after_blank=False)
-                    continue
-                asks = token == "?"
-                if asks and sentence.tokens and (answer := _ANSWER.match(text, match.end())):
-                    asks, token, answered = False, ":", answer.start(1)
-                    sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
-            sentence.tokens.append(token)
-            sentence.kinds.append(kind)
-            sentence.begins.append(match.start())
-            if len(sentence.tokens) == _LONGEST or (asks and _ends_question(text, match)):
+                if sentence.tokens:
+                    yield sentence
+                sentence = Sentence(
+                    after_blank=blank or (sentence.after_blank and not sentence.tokens)
+                )
+                continue
+            if kind is _STOP and _ends_sentence(token, sentence, text, end):
+                if sentence.tokens:
+                    sentence.ends_line = False
+                    yield sentence
+                    sentence = Sentence(starts_line=False, after_blank=False)
+                continue
+            asks = token == "?"
+            if asks and sentence.tokens and (answer := _ANSWER.match(text, end)):
+                asks, token, done = False, ":", bisect_left(begins, answer.start(1))
+                sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
+            sentence.add([token], [kind], [begin])
+            if len(sentence.tokens) == _LONGEST or (asks and _ends_question(text, begin, end)):
                 sentence.ends_line = False
                 yield sentence
                 sentence = Sentence(starts_line=False, after_blank=False)
         if sentence.tokens:
             yield sentence
 
-    def _fold(self, raw: str) -> tuple[str, Kind]:
-        found = token_of(raw)
+    def _fold(self, raw: str) -> _Token:
+        token, kind = token_of(raw)
+        found = token, kind, kind is _STOP or kind is _BREAK or token == "?"
         if len(self._known) < _KNOWN_TOKENS:
             self._known[raw] = found
         return found
@@ -139,9 +159,9 @@ def _wraps(text: str, length: int, place: int) -> bool:
     return length >= _LONG_LINE and not _NEW_ITEM.match(text, place)
 
 
-def _ends_question(text: str, mark: re.Match[str]) -> bool:
+def _ends_question(text: str, begin: int, end: int) -> bool:
     """Return if a question mark belongs to what is before it: not in ``?PE`` or ``PE (?)``."""
-    before, after = text[max(mark.start() - 1, 0) : mark.start()], text[mark.end() : mark.end() + 1]
+    before, after = text[max(begin - 1, 0) : begin], text[end : end + 1]
     return before.strip(" \t\n(") != "" and (not after or after.isspace())
 
 
