@@ -13,7 +13,7 @@ NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -95,6 +95,9 @@ Scope = Literal[
   column in angle brackets (``mother``, ``kin``: ``in her <kin>``).
 """
 
+BOUND: frozenset[Scope] = frozenset(("section", "value"))
+"""The scopes of cues that count at some places only: a header begins a line."""
+
 _COLUMNS = ("cue", "assertion", "scope")
 _WITHOUT_ASSERTION = frozenset(
     {"section", "stop", "predicate", "clause", "separator", "normal", "none"}
@@ -142,6 +145,18 @@ class Node:
     any_word: "Node | None" = None
     at_end: "Node | None" = None
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def anywhere(self) -> list[Cue] | None:
+        """Return the cues that end here if each fits wherever its words are; else None."""
+        cues = [*self.cues.values()]
+        bound = (cue.scope in BOUND or cue.tokens[-1] == "-" for cue in cues)
+        return None if any(bound) else cues
+
+    @cached_property
+    def goes_on(self) -> bool:
+        """Return if a cue has more words."""
+        return bool(self.words or self.beginnings or self.any_word)
 
 
 def built_in_cues(language: str) -> str:
@@ -288,7 +303,7 @@ def _add(root: Node, cue: Cue) -> None:
         branches = node.beginnings if begins else node.words
         node = branches.setdefault(token.rstrip("*") if begins else token, Node())
     # A header and a value stand apart from the other words; any other scope replaces the last.
-    if node.cues and cue.scope not in ("section", "value"):
-        for scope in set(node.cues) - {"section", "value"}:
+    if node.cues and cue.scope not in BOUND:
+        for scope in set(node.cues) - BOUND:
             del node.cues[scope]
     node.cues[cue.scope] = cue

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from icdcli.lexical.assertion.cues import NUMBER, YEAR, Cue, Node
+from icdcli.lexical.assertion.cues import BOUND, NUMBER, YEAR, Cue, Node
 from icdcli.lexical.assertion.sentences import Sentence
 from icdcli.lexical.assertion.tokens import CHECKED, EMPTY, Kind, is_year
 
@@ -16,7 +16,6 @@ _BULLETS = BOXES | set("-+[](:/")
 _AFTER_CLAUSE = frozenset("()]:")
 _ANSWERS = frozenset(("no", "n", "neg", "✗"))
 _LONGEST_LABEL = 6
-_SPECIAL = frozenset(("section", "value"))
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""
 
@@ -29,13 +28,29 @@ class FoundCue(NamedTuple):
     cue: Cue
 
 
+class _Begun(NamedTuple):
+    """What may begin with a token.
+
+    Attributes:
+        nodes: The nodes after it.
+        following: The tokens that may follow in a cue; None: it takes a closer look.
+        alone: The cue if none of them follows.
+    """
+
+    nodes: list[Node]
+    following: frozenset[str] | None
+    alone: Cue | None
+
+
 class CueFinder:
     """Finds the cues of sentences; remembers which words may follow the first of a cue."""
 
     def __init__(self, cues: Node) -> None:
         self._cues = cues
         self._keys: dict[str, tuple[str, ...]] = {}
-        self._first: dict[str, tuple[list[Node], frozenset[str] | None]] = {}
+        self._first: dict[str, _Begun] = {}
+        self._without: set[str] = set()
+        """Words with which no cue begins."""
         self._members: dict[str, set[str]] = {}
         self._joints = {
             word
@@ -49,34 +64,38 @@ class CueFinder:
     def find(self, sentence: Sentence) -> list[FoundCue]:
         """Return the cues of a sentence from left to right; they don't overlap."""
         found: list[FoundCue] = []
-        after, known, tokens = 0, self._first, sentence.tokens
-        for place, token in enumerate(tokens):
-            begun = known.get(token)
-            if begun is None:
-                begun = self._begin(token)
-            nodes, seconds = begun
-            if not nodes or place < after:
+        after, known, without, tokens = 0, self._first, self._without, sentence.tokens
+        for place in [place for place, token in enumerate(tokens) if token not in without]:
+            if place < after:
                 continue
-            if seconds is not None and (
-                place + 1 == len(tokens) or tokens[place + 1] not in seconds
+            begun = known.get(tokens[place]) or self._begin(tokens[place])
+            following = begun.following
+            if following is not None and (
+                place + 1 == len(tokens) or tokens[place + 1] not in following
             ):
-                continue
-            cue = self._longest(sentence, place, nodes)
-            if cue is not None:
-                found.append(cue)
-                after = cue.end
+                cue = begun.alone
+                one = None if cue is None else FoundCue(place, place + 1, cue)
+            else:
+                one = self._longest(sentence, place, begun.nodes)
+            if one is not None:
+                found.append(one)
+                after = one.end
         return found
 
-    def _begin(self, token: str) -> tuple[list[Node], frozenset[str] | None]:
-        """Return the nodes after a first token, and the tokens that may follow; None: any."""
+    def _begin(self, token: str) -> _Begun:
+        """Return what may begin with a token."""
         nodes = self._next([self._cues], token)
-        begun: tuple[list[Node], frozenset[str] | None] = (nodes, None)
-        if all(_needs_a_word(node) for node in nodes):
+        begun = _Begun(nodes, None, None)
+        if all(map(_is_followed_by_words, nodes)):
             words = {word for node in nodes for word in node.words}
             members = (self._members.get(word, set()) for word in words)
-            begun = (nodes, frozenset(words.union(*members)))
-        if len(self._first) < _KNOWN_WORDS:
-            self._first[token] = begun
+            alone = next((cue for node in nodes for cue in node.cues.values()), None)
+            begun = _Begun(nodes, frozenset(words.union(*members)), alone)
+        if len(self._first) + len(self._without) < _KNOWN_WORDS:
+            if nodes:
+                self._first[token] = begun
+            else:
+                self._without.add(token)
         return begun
 
     def _longest(self, sentence: Sentence, begin: int, nodes: list[Node]) -> FoundCue | None:
@@ -85,6 +104,7 @@ class CueFinder:
         tokens, end = sentence.tokens, begin + 1
         while nodes:
             fitting: list[Cue] = []
+            goes_on = False
             for node in nodes:
                 at_end = node.at_end
                 if (
@@ -94,12 +114,13 @@ class CueFinder:
                 ):
                     fitting = [*self._fitting(at_end, sentence, begin, end), *fitting]
                 if node.cues:
-                    fitting += self._fitting(node, sentence, begin, end)
+                    fitting += node.anywhere or self._fitting(node, sentence, begin, end)
+                goes_on = goes_on or node.goes_on
             if fitting:
                 # A header or a value is the more special reading of the same words.
-                special = [cue for cue in fitting if cue.scope in _SPECIAL]
+                special = [cue for cue in fitting if cue.scope in BOUND]
                 best = FoundCue(begin, end, (special or fitting)[0])
-            if end == len(tokens):
+            if end == len(tokens) or not goes_on:
                 break
             nodes = self._next(nodes, tokens[end])
             end += 1
@@ -150,15 +171,16 @@ class CueFinder:
         return after
 
 
-def _needs_a_word(node: Node) -> bool:
-    """Return if no cue ends at a node, and one of its own words or groups must follow."""
+def _is_followed_by_words(node: Node) -> bool:
+    """Return if only some words or groups go on from a node, and its own cues fit anywhere."""
     open_words = {NUMBER, YEAR}.intersection(node.words)
-    return not (open_words or node.cues or node.beginnings or node.any_word or node.at_end)
+    bound = node.anywhere is None or node.at_end
+    return not (open_words or bound or node.beginnings or node.any_word)
 
 
 def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     """Return if a cue can be what its scope says: headers begin a line, values follow a label."""
-    if cue.scope not in _SPECIAL and cue.tokens[-1] != "-":
+    if cue.scope not in BOUND and cue.tokens[-1] != "-":
         return True
     after = sentence.tokens[end : end + 1]
     if cue.scope == "section":
