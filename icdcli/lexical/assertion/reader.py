@@ -30,6 +30,8 @@ from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
 from icdcli.lexical.assertion.tokens import Kind, is_year
 
 _CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
+_RAISED = [bytes(max(other, rank) for other in range(256)) for rank in range(len(BY_RANK))]
+"""To each rank, at least the rank of a class."""
 _ANSWERS = ("value", "backward", "item", "dated", "adjective", "beside")
 """The scopes of cues that say something of what is before them."""
 _WITHOUT_REACH = ("section", "stop", "predicate", "separator", "study")
@@ -66,15 +68,12 @@ class AssertionReader:
 
         The text is cut, and its cues are found, only once.
         """
-        sentences = [*self._sentences(text)]
-        read = _joined(_confirmed(sentences))
-        if not any(
-            one.cue.assertion is Assertion.FAMILY for _, found in sentences for one in found
-        ):
+        sentences, known = [*self._sentences(text)], _Known()
+        read = _joined(_confirmed(sentences, known))
+        others = [(sentence, _of_the_patient(found)) for sentence, found in sentences]
+        if all(one[1] is other[1] for one, other in zip(sentences, others, strict=True)):
             return read, read
-        return read, _joined(
-            _confirmed((sentence, [*map(_of_the_patient, found)]) for sentence, found in sentences)
-        )
+        return read, _joined(_confirmed(others, known))
 
     def _sentences(self, text: str) -> Iterator[tuple[Sentence, list[FoundCue]]]:
         """Yield the sentences of a text with their cues, cut at headers amid a sentence."""
@@ -108,18 +107,45 @@ def _joined(read: Iterable[tuple[Sentence, bytes]]) -> Assertions:
     return Assertions(np.array(starts, np.int64), np.array(classes, np.uint8))
 
 
+class _Known:
+    """The classes of the sentences of a text, for another reading with some other cues."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[Sequence[FoundCue], Assertion, int, bool, bytes]] = {}
+
+    def classes(
+        self, number: int, sentence: Sentence, found: Sequence[FoundCue], section: CurrentSection
+    ) -> bytes:
+        """Return the class of each token of a sentence of a section, by its number in the text."""
+        known = self._read.get(number)
+        if (
+            known is not None
+            and known[0] is found
+            and known[1:4] == (section.assertion, section.begin, section.current)
+        ):
+            return known[4]
+        values = _classes(sentence, found, section)
+        self._read[number] = found, section.assertion, section.begin, section.current, values
+        return values
+
+
 def _confirmed(
-    sentences: Iterable[tuple[Sentence, Sequence[FoundCue]]],
+    sentences: Iterable[tuple[Sentence, Sequence[FoundCue]]], known: _Known | None = None
 ) -> Iterator[tuple[Sentence, bytes]]:
     """Yield the sentences of a text with the class of each token.
 
     "Suspected gout. The puncture confirmed it." affirms the sentence before.
+
+    Args:
+        sentences: The sentences and their cues.
+        known: What was read before of the same sentences, and is kept for the next time.
     """
     section = CurrentSection()
     last: _Read | None = None
-    for sentence, found in sentences:
+    known = known or _Known()
+    for number, (sentence, found) in enumerate(sentences):
         section.enter(sentence, found)
-        values = _classes(sentence, found, section)
+        values = known.classes(number, sentence, found, section)
         if sentence.tokens[-1] == ":":
             section.open_list(sentence, values[-1])
         if last is not None:
@@ -130,11 +156,16 @@ def _confirmed(
         yield last.sentence, last.classes
 
 
-def _of_the_patient(one: FoundCue) -> FoundCue:
-    """Return a cue; if it speaks of a relative, as if it affirmed the same of the patient."""
-    if one.cue.assertion is not Assertion.FAMILY:
-        return one
-    return one._replace(cue=replace(one.cue, assertion=Assertion.AFFIRMED))
+def _of_the_patient(found: Sequence[FoundCue]) -> Sequence[FoundCue]:
+    """Return cues; those that speak of a relative as if they affirmed the same of the patient."""
+    if not any(one.cue.assertion is Assertion.FAMILY for one in found):
+        return found
+    return [
+        one._replace(cue=replace(one.cue, assertion=Assertion.AFFIRMED))
+        if one.cue.assertion is Assertion.FAMILY
+        else one
+        for one in found
+    ]
 
 
 def _has_word(sentence: Sentence, end: int) -> bool:
@@ -157,9 +188,18 @@ def reader_of(cues: str) -> AssertionReader:
 
 def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSection) -> bytes:
     """Return the class of each token of a sentence of a section."""
-    if not found and "(" not in sentence.tokens:
-        return bytes([section.assertion]) * len(sentence.tokens)
-    ranks = bytearray([section.assertion.rank]) * len(sentence.tokens)
+    tokens = sentence.tokens
+    signs = "(" in tokens and "-" in tokens
+    # To affirm is to raise nothing.
+    reaching = [
+        (one, one.cue.assertion)
+        for one in found
+        if one.cue.assertion and one.cue.scope not in _WITHOUT_REACH
+    ]
+    studies = any(one.cue.scope == "study" for one in found)
+    if not signs and not (found if section.assertion else reaching or studies):
+        return bytes([section.assertion]) * len(tokens)
+    ranks = bytearray([section.assertion.rank]) * len(tokens)
     if section.begin:
         ranks[: section.begin] = bytes(section.begin)
     scopes = Scopes(sentence, found, section.begin)
@@ -169,17 +209,15 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
             if one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "forward":
                 for first, after in scopes.of(one, Assertion.AFFIRMED):
                     ranks[first:after] = bytes(after - first)
-    for one in found:
-        assertion = one.cue.assertion
-        if assertion is None or one.cue.scope in _WITHOUT_REACH:
-            continue
+    for one, assertion in reaching:
         if assertion is Assertion.RESOLVED or one.cue.scope in _OF_THE_PAST:
             waiting.append((one, assertion))
         else:
             _raise(ranks, scopes.of(one, assertion), assertion)
-    normal = max((one.begin for one in found if _is_normal(one)), default=0)
-    _add_studies(ranks, [one for one in found if one.begin < normal], scopes)
-    if "(" in sentence.tokens and "-" in sentence.tokens:
+    if studies:
+        normal = max((one.begin for one in found if _is_normal(one)), default=0)
+        _add_studies(ranks, [one for one in found if one.begin < normal], scopes)
+    if signs:
         _raise(ranks, scopes.of_signs(), Assertion.NEGATED)
     for one, assertion in waiting:
         reached = [*scopes.of(one, assertion)]
@@ -216,8 +254,8 @@ def _said_after(last: _Read, after: Sentence, found: Sequence[FoundCue]) -> _Rea
     if not found or found[0].begin > _FIRST_WORDS:
         return last
     first, cue, sentence = found[0], found[0].cue, last.sentence
-    changed = bytearray(last.classes)
     alone = (first.begin, first.end) == (0, len(after.tokens)) and not sentence.ends_line
+    changed = bytearray(last.classes)
     if _is_normal(first):
         ranks = bytearray(changed.translate(RANKS.ljust(256, b"\0")))
         _add_studies(ranks, last.found, Scopes(sentence, last.found, last.begin))
@@ -252,7 +290,6 @@ def _affirm(ranks: bytearray, scopes: Scopes, confirmations: Iterable[FoundCue])
 
 def _raise(ranks: bytearray, reached: Iterable[tuple[int, int]], assertion: Assertion) -> None:
     """Give stretches of tokens the rank of a class, unless they have a higher one."""
-    rank = assertion.rank
+    raised = _RAISED[assertion.rank]
     for first, after in reached:
-        for place in range(first, after):
-            ranks[place] = max(ranks[place], rank)
+        ranks[first:after] = ranks[first:after].translate(raised)
