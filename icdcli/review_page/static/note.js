@@ -180,23 +180,32 @@ class NotePage {
     }
   }
 
-  /** Decide on a code, then choose the one that follows among those to decide. */
+  /** Decide on a code, then choose the one to look at next. */
   settle(code, kind, details, said) {
     this.#moveOn(code, [{ kind, details: { code, ...details } }], said);
   }
 
   #moveOn(code, decisions, said) {
-    const { open } = this.review.groups();
-    const place = open.indexOf(code);
+    const before = this.review.groups();
     const hadFocus = at("codes").contains(document.activeElement);
     this.outbox.addAll(decisions);
-    const left = this.review.groups().open;
-    if (place >= 0) {
-      // After the last one, the codes of the note are looked at, the principal one first.
-      const next = left[Math.min(place, left.length - 1)] ?? this.review.state.codes[0];
-      if (next) this.list.choose(next, { isFocused: hadFocus, isScrolled: true });
-    }
-    announce(`${said} ${say("said.left", { n: left.length })}`);
+    const { open } = this.review.groups();
+    const next = this.#following(code, decisions[0], before);
+    if (next) this.list.choose(next, { isFocused: hadFocus, isScrolled: true });
+    announce(`${said} ${say("said.left", { n: open.length })}`);
+  }
+
+  /** Return the code that follows one that was decided on, in the group in which that was. */
+  #following(code, { kind, details }, before) {
+    const name = ["open", "codes", "below"].find((one) => before[one].includes(code));
+    if (!name) return null;
+    // What replaces a code of the note has no words and no POA yet.
+    if (name === "codes" && kind === "replace") return details.by;
+    const groups = this.review.groups();
+    const left = groups[name];
+    const next = left[Math.min(before[name].indexOf(code), left.length - 1)];
+    // After the last one to decide, the codes of the note are looked at, the principal one first.
+    return next ?? { open: groups.codes[0], codes: groups.open[0] }[name];
   }
 
   #markSelected(code) {

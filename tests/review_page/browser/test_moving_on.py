@@ -1,0 +1,51 @@
+"""What is chosen and shown after a key: the code to look at next, and what is still missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driving import OwnServer, Served, Visit
+from playwright.sync_api import expect
+from stores import made_store
+
+pytestmark = pytest.mark.slow
+
+NewVisit = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], OwnServer]) -> Served:
+    path = tmp_path_factory.mktemp("moving_on") / "review.db"
+    made_store(path, count=4).close()
+    return Served(path, serve(path))
+
+
+def test_codes_of_the_note_are_followed_by_their_neighbors(
+    served: Served, new_visit: NewVisit
+) -> None:
+    note = served.open(new_visit(served.server.address), "n1")
+    note.press("a", "a", "a")  # J18.9, I10, E11.9
+    note.choose("I10")
+    note.press("x", "1")
+    assert note.chosen == "E11.9"  # the code that took its place
+    note.press("x", "1")
+    assert note.chosen == "J18.9"
+    note.press("r")
+    note.write("J15.9")
+    expect(note.found.first).to_contain_text("J15.9")
+    note.press("Enter")
+    assert note.chosen == "J15.9"  # whose words are to be marked
+    note.press("x", "1")
+    assert note.chosen == "N18.3"  # none is left: the first to decide
+
+
+def test_codes_below_the_threshold_are_looked_through(served: Served, new_visit: NewVisit) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "n2")
+    visit.page.locator("summary", has_text="Below the threshold").click()
+    note.code("R07.9").locator(".code-title").click()
+    note.press("a")
+    assert note.chosen == "C50.919"
+    note.press("a")  # the last one
+    assert note.chosen == "C50.919"
+    served.until(visit, "n2", lambda state: state.codes == ("R07.9", "C50.919"))
