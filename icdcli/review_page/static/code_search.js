@@ -93,6 +93,8 @@ function draw(search, codes) {
   );
   search.list.hidden = codes.length === 0;
   search.input.setAttribute("aria-expanded", String(codes.length > 0));
+  // A list that opens at the lower edge of the pane would be out of sight.
+  if (codes.length) search.list.parentElement.scrollIntoView({ block: "nearest" });
   const first = search.list.querySelector("li:not([aria-disabled])");
   point(search, first ? [...search.list.children].indexOf(first) : codes.length ? 0 : -1);
 }

@@ -49,3 +49,20 @@ def test_codes_below_the_threshold_are_looked_through(served: Served, new_visit:
     note.press("a")  # the last one
     assert note.chosen == "C50.919"
     served.until(visit, "n2", lambda state: state.codes == ("R07.9", "C50.919"))
+
+
+def test_codes_that_a_search_finds_at_the_lower_edge_are_in_sight(
+    served: Served, new_visit: NewVisit
+) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "n3")
+    note.choose("R05.9")  # the last one, near the bar at the bottom
+    note.press("r")
+    note.write("diabetes")
+    expect(note.found).to_have_count(12)
+    bar = visit.page.locator("#submit-bar").bounding_box()
+    found = visit.page.get_by_role("listbox").bounding_box()
+    field = visit.page.get_by_label("Another code").bounding_box()
+    assert bar is not None and found is not None and field is not None
+    assert found["y"] + found["height"] <= bar["y"] and field["y"] > 0
+    note.press("Escape")
