@@ -55,6 +55,13 @@ export class FindingList {
     this.hints.replaceChildren(...(soft.length ? [folded] : []));
   }
 
+  /** Go to what can be done about a hard finding. */
+  focus(key) {
+    const item = [...this.root.querySelectorAll(".finding")].find((one) => one.dataset.key === key);
+    item?.querySelector(".form-buttons button, form input, form textarea")?.focus({ preventScroll: true });
+    item?.scrollIntoView({ block: "nearest" });
+  }
+
   #item(finding) {
     const { overrides, submitted } = this.review.state;
     const isHard = finding.severity === "hard";

@@ -271,9 +271,23 @@ class NotePage {
   }
 
   async submit() {
-    if (this.review.isSubmitted || this.bar.missing.length) return;
+    if (this.review.isSubmitted) return;
+    if (this.bar.missing.length) {
+      this.#showMissing();
+      return;
+    }
     if (!(await this.outbox.settled())) return;
     this.decide("submit", {});
+  }
+
+  /** Go to what is missing before a submission: a code to decide, or else a finding. */
+  #showMissing() {
+    const { undecided, stops } = this.review;
+    if (undecided.length) {
+      const { open } = this.review.groups();
+      this.list.choose(open.includes(this.list.chosen) ? this.list.chosen : undecided[0].code, { isFocused: true });
+    } else this.findings.focus(stops[0].key);
+    announce(this.bar.missing.join(" · "));
   }
 
   reopen() {

@@ -66,3 +66,27 @@ def test_codes_that_a_search_finds_at_the_lower_edge_are_in_sight(
     assert bar is not None and found is not None and field is not None
     assert found["y"] + found["height"] <= bar["y"] and field["y"] > 0
     note.press("Escape")
+
+
+def test_a_submission_that_is_not_possible_goes_to_what_is_missing(
+    served: Served, new_visit: NewVisit
+) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "n4")
+    note.press("a")
+    note.choose("J18.9")
+    note.press("Control+Enter")
+    assert note.chosen == "I10"  # the first to decide
+    for _ in range(5):
+        note.press("a")
+    missing = visit.page.locator("#missing")
+    expect(missing).to_have_text("Findings without a reason: 1")
+    note.press("Control+Enter")  # N18.3 isn't assignable
+    expect(note.button("Replace N18.3").first).to_be_focused()
+    expect(visit.page.locator("#announcements")).to_contain_text("Findings without a reason")
+    note.press("Enter")
+    expect(visit.page.locator("[data-form=replace] [data-choice='1']")).to_be_focused()
+    note.press("1")  # by its first child
+    served.until(visit, "n4", lambda state: "N18.30" in state.codes)
+    note.press("Control+Enter")
+    served.until(visit, "n4", lambda state: state.submitted)
