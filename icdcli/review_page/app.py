@@ -57,7 +57,7 @@ def create_review_app(
         page_routes(store, codebook, viewers, renderer),
         sign_in_routes(store, settings, viewers, renderer, limiter or LoginLimiter()),
         task_routes(store, viewers, work or BackgroundWork()),
-        note_routes(store, codebook),
+        note_routes(store, codebook, work or BackgroundWork()),
         code_routes(codebook),
     ):
         app.include_router(router, include_in_schema=False)

@@ -43,6 +43,11 @@ class BackgroundWork:
     def __init__(self) -> None:
         self.progress = WorkProgress()
 
+    @property
+    def suggests(self) -> bool:
+        """Return whether notes without suggestions get some, sooner or later."""
+        return False
+
 
 @dataclass(frozen=True)
 class ModelUse:
@@ -97,6 +102,11 @@ class ModelWork(BackgroundWork):
     def name(self) -> str:
         """Return the name of the model, for people."""
         return self._use.name
+
+    @property
+    def suggests(self) -> bool:
+        """Return whether notes without suggestions get some, sooner or later."""
+        return self._use.count is not None and not self.stopping()
 
     def start(self) -> None:
         """Begin."""

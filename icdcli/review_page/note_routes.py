@@ -25,6 +25,7 @@ from icdcli.review.schema import EventRow
 from icdcli.review.state import ReviewState, fold
 from icdcli.review.store import Store, StoreUnavailableError
 from icdcli.review.suggestions import SuggestionSet, suggestions_of
+from icdcli.review_page.background import BackgroundWork
 from icdcli.review_page.codebook import Codebook
 from icdcli.review_page.note_sections import note_sections
 from icdcli.review_page.task_routes import NoteNumber, PageBody
@@ -56,7 +57,7 @@ class DecisionsBody(PageBody):
     decisions: list[DraftBody] = Field(max_length=_MOST_DRAFTS)
 
 
-def note_routes(store: Store, codebook: Codebook) -> APIRouter:
+def note_routes(store: Store, codebook: Codebook, work: BackgroundWork) -> APIRouter:
     """Return the routes of notes."""
     router = APIRouter(prefix="/api/notes", dependencies=[Depends(refuse_forged)])
 
@@ -94,6 +95,7 @@ def note_routes(store: Store, codebook: Codebook) -> APIRouter:
                     "sections": [one.to_json() for one in note_sections(note.text or "")],
                 },
                 "suggestion_set": shown.number if shown else None,
+                "suggesting": shown is None and note.text is not None and work.suggests,
                 "model": {"name": shown.model_name, "sha256": shown.model} if shown else None,
                 "suggestions": suggestions,
                 **found,

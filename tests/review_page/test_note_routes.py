@@ -1,6 +1,7 @@
 """A note of the page: what it shows, what can be decided, and what conflicts."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,8 @@ from visiting import PageVisitor, visitor_of
 from icdcli.review.purging import purge_texts
 from icdcli.review.readings import read_events
 from icdcli.review.store import Store
+from icdcli.review_page.app import create_review_app
+from icdcli.review_page.background import BackgroundWork
 
 
 def test_a_note_has_its_text_suggestions_and_state(visitor: PageVisitor) -> None:
@@ -46,6 +49,21 @@ def test_every_made_up_note_is_shown_as_it_was_imported(visitor: PageVisitor) ->
         for one in shown["suggestions"]:
             for span in one["evidence"]:
                 assert (note.text or "")[span["begin"] : span["end"]].strip()
+
+
+def test_a_note_says_that_a_model_will_suggest_codes(new_store: Callable[..., Store]) -> None:
+    class Suggesting(BackgroundWork):
+        suggests = True
+
+    store = new_store()
+    place = 1 + [note.id for note, _ in made_up_notes()].index("more 6")  # without suggestions
+    for work, expected in ((None, False), (Suggesting(), True)):
+        visitor = PageVisitor(create_review_app(store, work=work))
+        visitor.open()
+        assert visitor.get(f"/api/notes/{place}/1").json()["suggesting"] is expected
+        assert visitor.get("/api/notes/1/1").json()["suggesting"] is False
+    purge_texts(store, ["more 6"])  # no model reads it any more
+    assert visitor.get(f"/api/notes/{place}/1").json()["suggesting"] is False
 
 
 def test_a_purged_note_has_no_text(store: Store) -> None:

@@ -38,6 +38,11 @@ export class CodeList {
     return { element: made, list, number, empty };
   }
 
+  /** Show something else than usual while a group has no codes. */
+  sayEmpty(name, ...content) {
+    this.groups.get(name).empty.replaceChildren(...content);
+  }
+
   /** Put elements above and below the codes of a group. */
   place(name, above, below) {
     this.groups.get(name).list.before(above);

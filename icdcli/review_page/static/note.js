@@ -19,6 +19,7 @@ import { getJson } from "./requests.js";
 import { Review } from "./review.js";
 import { Selecting } from "./selecting.js";
 import { StatusBar, drawHead, offerNext } from "./status_bar.js";
+import { awaitSuggestions } from "./waiting.js";
 import { say } from "./words.js";
 
 const main = document.querySelector("main");
@@ -52,6 +53,14 @@ class NotePage {
     drawHead(this.review);
     this.draw();
     noteKeys(this);
+    awaitSuggestions(this, path);
+  }
+
+  /** Return whether nobody has decided, typed or read anything here yet. */
+  get isUntouched() {
+    const { review, outbox, forms, findings, selecting } = this;
+    const isChanged = review.acknowledged.number > 0 || outbox.unsent.length > 0;
+    return !isChanged && !forms.open.size && !findings.hasTyped && !selecting?.span && at("note").scrollTop === 0;
   }
 
   #showNote({ note }) {
@@ -286,7 +295,7 @@ class NotePage {
     if (undecided.length) {
       const { open } = this.review.groups();
       this.list.choose(open.includes(this.list.chosen) ? this.list.chosen : undecided[0].code, { isFocused: true });
-    } else this.findings.focus(stops[0].key);
+    } else if (stops.length) this.findings.focus(stops[0].key);
     announce(this.bar.missing.join(" · "));
   }
 

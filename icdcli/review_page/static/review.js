@@ -12,6 +12,7 @@ export class Review {
     this.note = data.note;
     this.model = data.model;
     this.suggestionSet = data.suggestion_set;
+    this.isWaiting = data.suggesting === true; // for suggestions
     this.readings = data.readings ?? null;
     this.positions = new Positions(data.note.text ?? "");
     this.suggestions = new Map(data.suggestions.map((one) => [one.code, this.#inUnits(one)]));

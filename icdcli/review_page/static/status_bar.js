@@ -45,8 +45,10 @@ export class StatusBar {
 
   /** Return what is missing before the note can be submitted, in words. */
   get missing() {
-    const { undecided, stops } = this.page.review;
+    const { undecided, stops, isWaiting, state } = this.page.review;
     return [
+      // Codes that somebody found alone may be submitted.
+      isWaiting && !state.codes.length && say("submit.waiting"),
       undecided.length > 0 && say("submit.undecided", { n: count(undecided.length) }),
       stops.length > 0 && say("submit.stops", { n: count(stops.length) }),
     ].filter(Boolean);
@@ -85,7 +87,7 @@ export class StatusBar {
     const done = all - review.undecided.length;
     const bar = document.getElementById("progress");
     bar.max = Math.max(1, all);
-    bar.value = all ? done : 1;
+    bar.value = all ? done : Number(!review.isWaiting);
     document.getElementById("progress-text").textContent = say("note.decided", {
       done: count(done),
       all: count(all),
