@@ -68,4 +68,5 @@ def _title_of(line: str, after_blank: bool) -> str | None:
     if headed is None:
         return title if capitals and after_blank and not title.endswith((".", "!", "?")) else None
     rest = line[headed.end() :].strip()
-    return title if not rest or capitals or (after_blank and title[0].isupper()) else None
+    # Korean letters are neither small nor capital.
+    return title if not rest or capitals or (after_blank and not title[0].islower()) else None

@@ -17,6 +17,8 @@ from icdcli.review_page.note_sections import note_sections
         ("FAMILY HISTORY\nnone\n\nASSESSMENT\nfine\n", ["FAMILY HISTORY", "ASSESSMENT"]),
         ("## Verlauf\r\nText\r\n\r\n## DIAGNOSEN:\r\nText", ["DIAGNOSEN"]),
         ("병력:\n고혈압\n\n평가:\n폐렴\n", ["병력", "평가"]),
+        ("현병력: 3일간의 기침.\n\n퇴원진단: 폐렴.\n", ["현병력", "퇴원진단"]),
+        ("Intro.\n\nplan: rest.\n", []),
         ("JUICIO CLÍNICO:\nAsma\n", ["JUICIO CLÍNICO"]),
         ("DID NOT COME!\n\nOK\n", []),
         ("12:30 seen\n08:00 asleep\n", []),
