@@ -1,5 +1,5 @@
-// Another reviewer has decided on the same note meanwhile: shows what, keeps what wasn't stored, and
-// lets one decide again.
+// Another reviewer, or the same one in another window, has decided on the same note meanwhile: shows
+// what, keeps what wasn't stored, and lets one decide again.
 
 import { openDialog } from "./dialogs.js";
 import { button, element } from "./elements.js";
@@ -32,6 +32,7 @@ function touched({ details }) {
  */
 export function showConflict(newer, own, again) {
   const theirs = new Set(newer.flatMap(touched));
+  const isOwn = newer.every((one) => one.author === document.body.dataset.user);
   const isOfSubmitted = newer.some((one) => one.kind === "submit");
   const same = new Set(newer.map(inJson));
   // An undo or a submission was meant for a state that is gone.
@@ -47,10 +48,10 @@ export function showConflict(newer, own, again) {
     }),
   }));
   const dialog = openDialog(
-    say("conflict.title"),
+    say(isOwn ? "conflict.own_title" : "conflict.title"),
     [
-      element("p", {}, say("conflict.text")),
-      element("h3", {}, say("conflict.theirs")),
+      element("p", {}, say(isOwn ? "conflict.own_text" : "conflict.text")),
+      element("h3", {}, say(isOwn ? "conflict.own_theirs" : "conflict.theirs")),
       element(
         "ul.events",
         {},
@@ -77,7 +78,7 @@ export function showConflict(newer, own, again) {
               again(boxes.filter(({ box }) => box.checked).map(({ one }) => one));
             },
           }),
-        button(say("conflict.leave"), { onclick: () => dialog.close() }),
+        button(say(isOwn ? "conflict.own_leave" : "conflict.leave"), { onclick: () => dialog.close() }),
       ),
     ],
     { name: "conflict", isFirm: true },

@@ -121,6 +121,20 @@ def test_two_at_one_note(served: Served, new_visit: NewVisit) -> None:
     assert [event.author for event in served.events("n1")] == ["ana", "ben"]
 
 
+def test_one_person_in_two_windows(served: Served, new_visit: NewVisit) -> None:
+    visits = [signed_in(new_visit, served, "ana") for _ in range(2)]
+    first, second = (served.open(visit, "n4") for visit in visits)
+    visits[1].refusals.add(409)
+    first.press("a")
+    served.until(visits[0], "n4", lambda state: "J18.9" in state.codes)
+    second.press("x", "1")
+    dialog = visits[1].page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You have decided on this note in another window")
+    expect(dialog).not_to_contain_text("Someone else")
+    dialog.get_by_role("button", name="Keep those of the other window").click()
+    expect(second.code("J18.9")).to_have_attribute("data-status", "accepted")
+
+
 def test_session_that_ends_while_one_types(served: Served, new_visit: NewVisit) -> None:
     visit = signed_in(new_visit, served, "ana")
     visit.refusals.add(401)
