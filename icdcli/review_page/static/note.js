@@ -45,6 +45,7 @@ class NotePage {
       pass: (finding, reason) => this.decide("override", { finding, reason }),
       choose: (code) => this.list.choose(code, { isFocused: true }),
     });
+    if (!this.review.hasSuggested) this.list.sayEmpty("open", say("group.open_none"));
     this.list.place("codes", at("findings"), at("hints"));
     this.forms = new Forms(this);
     this.bar = new StatusBar(at("submit-bar"), this);

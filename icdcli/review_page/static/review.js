@@ -150,6 +150,11 @@ export class Review {
     );
   }
 
+  /** Return whether something was to be decided when the page was opened, or is. */
+  get hasSuggested() {
+    return this.readings !== null || [...this.suggestions.values()].some((one) => one.predicted);
+  }
+
   /** Return the suggestions above the threshold that aren't decided. */
   get undecided() {
     return [...this.suggestions.values()].filter(

@@ -36,6 +36,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Served:
         (ReviewNote("long", long_text(30_000)), long),
         (ReviewNote("medium", long_text(10_000)), long),
     ]
+    notes.append(
+        (ReviewNote("below", "Perhaps hypertension."), [Suggestion("I10", "", 0.2, 0.2, 0.5)])
+    )
     made_store(path, notes, count=2).close()
     return Served(path, serve(path))
 
@@ -183,3 +186,13 @@ def test_opening_a_note_of_10000_words(
     record_property("milliseconds", min(times))
     print(f"a note of 10,000 words with 42 codes: {min(times):.0f} ms")
     assert TEXT.splitlines()[1] in visit.page.locator("#note").inner_text()
+
+
+def test_nothing_above_the_threshold_is_not_called_decided(
+    served: Served, new_visit: NewVisit
+) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "below")
+    expect(visit.page.get_by_text("No codes are suggested above the threshold.")).to_be_visible()
+    expect(visit.page.get_by_text("Everything is decided")).to_have_count(0)
+    expect(note.button("Submit")).to_be_enabled()
