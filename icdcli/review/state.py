@@ -55,7 +55,8 @@ class ReviewState:
 
     Attributes:
         number: The number of its last event; 0: there is none.
-        decisions: Code to what is decided on it, in the order of the first decision.
+        decisions: Code to what is decided on it, in the order of the first decision; what replaces
+            a code of the note is behind that.
         order: The order that the reviewer gave codes.
         comments: Code to comments; None: on the note.
         overrides: Finding to the reason for passing it.
@@ -207,7 +208,14 @@ def _replace(state: ReviewState, details: Mapping[str, Any]) -> ReviewState:
     if standing is not None and standing.counts:
         return state  # one of two codes that are the same more exactly
     kept = (before.evidence, before.poa) if before else (None, None)
-    return _decided(state, by, CodeState("added", replaces=code, evidence=kept[0], poa=kept[1]))
+    added = CodeState("added", replaces=code, evidence=kept[0], poa=kept[1])
+    if before is None or not before.counts:
+        return _decided(state, by, added)
+    # In its place also if the reviewer has ordered nothing: the principal code stays the first.
+    decisions = {one: decision for one, decision in state.decisions.items() if one != by}
+    place = 1 + list(decisions).index(code)
+    items = list(decisions.items())
+    return replace(state, decisions=dict([*items[:place], (by, added), *items[place:]]))
 
 
 def _add(state: ReviewState, details: Mapping[str, Any]) -> ReviewState:

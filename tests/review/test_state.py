@@ -63,6 +63,18 @@ def test_replacing_keeps_the_place_the_evidence_and_the_flag() -> None:
     )
 
 
+def test_replacing_keeps_the_place_of_a_code_that_nobody_has_ordered() -> None:
+    three = [("add", {"code": code}) for code in ("J18.9", "X", "I10")]
+    state = play(*three, ("replace", {"code": "J18.9", "by": "J15.9"}))
+    assert state.codes == ("J15.9", "X", "I10")
+    back = play(
+        *three, ("replace", {"code": "X", "by": "Y"}), ("replace", {"code": "Y", "by": "X"})
+    )
+    assert back.codes == ("J18.9", "X", "I10")
+    suggested = play(*three, ("replace", {"code": "E11.9", "by": "E11.65"}))
+    assert suggested.codes == ("J18.9", "X", "I10", "E11.65")
+
+
 def test_replacing_by_a_code_that_is_there_keeps_what_is_decided_on_it() -> None:
     state = play(
         *(ACCEPT, ("poa", {"code": "I10", "value": "N"})),

@@ -62,11 +62,17 @@ const CHANGES = {
   },
 };
 
+/** Return the codes before a decision, with what replaces one of them in its place. */
+function placesAfter({ codes, decisions }, kind, { code, by }) {
+  if (kind !== "replace" || counts(decisions[by])) return codes;
+  return codes.map((one) => (one === code ? by : one));
+}
+
 /** Return the state after a decision. */
 export function folded(before, { kind, details }) {
   const state = { ...before, decisions: { ...before.decisions }, number: before.number + 1 };
   CHANGES[kind](state, details);
-  state.codes = codesOf(state.decisions, state.order, before.codes);
+  state.codes = codesOf(state.decisions, state.order, placesAfter(before, kind, details));
   state.last = state.submitted || ["undo", "reopen"].includes(kind) ? null : state.number;
   return state;
 }

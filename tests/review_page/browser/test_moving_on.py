@@ -35,6 +35,7 @@ def test_codes_of_the_note_are_followed_by_their_neighbors(
     expect(note.found.first).to_contain_text("J15.9")
     note.press("Enter")
     assert note.chosen == "J15.9"  # whose words are to be marked
+    expect(note.code("J15.9")).to_contain_text("Principal")
     note.press("x", "1")
     assert note.chosen == "N18.3"  # none is left: the first to decide
 
