@@ -1,5 +1,6 @@
 """The queue of the page: list tasks, take the next one, change priorities and assignees."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -93,11 +94,12 @@ def task_routes(store: Store, viewers: Viewers, work: BackgroundWork) -> APIRout
     def tasks(body: TasksBody, viewer: ViewerOf) -> JSONResponse:
         which = body.filter.which()
         found = list_tasks(store, which, order=body.order, limit=body.limit, offset=body.offset)
-        counts = count_tasks(store, which)
+        # The progress, and whether a next note is left, don't depend on the status that is listed.
+        counts = count_tasks(store, replace(which, status=None))
         answer: dict[str, Any] = {
             "tasks": [_shown(task) for task in found],
             "counts": counts,
-            "total": sum(counts.values()),
+            "total": counts[which.status] if which.status else sum(counts.values()),
             "suggesting": work.progress.to_json(),
             "languages": _languages(store),
         }

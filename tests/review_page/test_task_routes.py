@@ -39,6 +39,13 @@ def test_tasks_are_listed_filtered_and_counted(visitor: PageVisitor) -> None:
     assert [one["id"] for one in with_code["tasks"]] == ["signs"]
 
 
+def test_the_status_that_is_listed_changes_no_progress(visitor: PageVisitor) -> None:
+    answer = visitor.post("/api/tasks", {"filter": {"status": "submitted"}}).json()
+    assert [one["status"] for one in answer["tasks"]] == ["submitted"]
+    assert answer["counts"] == {"open": 13, "started": 0, "submitted": 1}  # 13 are next
+    assert answer["total"] == 1
+
+
 def test_next_assigns_a_task(visitor: PageVisitor) -> None:
     me = visitor.get("/api/me").json()["name"]
     task = visitor.post("/api/tasks/next", {"order": "age"}).json()["task"]
