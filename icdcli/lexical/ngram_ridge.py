@@ -43,7 +43,9 @@ from icdcli.lexical.linear.ridge import (
     add_moments,
     add_products,
     factor,
+    joined,
     label_parts,
+    no_products,
     rounded,
     solve_in_place,
     solved,
@@ -160,8 +162,9 @@ class NgramRidge:
             : min(columns * 3 // 4, np.count_nonzero(frequency_F))
         ]
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
-        some = counts(list(islice(texts, _TOGETHER * _BLOCK)))
-        least = short_lengths(some, idf_F) if bounded else NO_LEAST
+        least = NO_LEAST
+        if bounded:
+            least = short_lengths(counts(list(islice(texts, _TOGETHER * _BLOCK))), idf_F)
         penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
             idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least, lean
@@ -335,23 +338,24 @@ class NgramRidge:
         least: Lengths,
         lean: bool,
     ) -> "NgramRidge":
-        gram_MM = np.zeros((columns, columns), np.float64)
+        products = no_products(columns)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         first = 0
         work = partial(_sketch_of, idf_F, least, own_words, columns)
         blocks = in_blocks(work, texts, _BLOCK, _LEAST_TEXTS)
         while several := list(islice(blocks, _TOGETHER)):
             sketch_BM = np.concatenate(several)
-            add_products(gram_MM, sketch_BM)
+            add_products(products, sketch_BM)
             of_block = targets[first : first + len(sketch_BM)]
             add_moments(
                 moments_LM, target_matrix(of_block, number_of_labels, np.float32), sketch_BM
             )
             first += len(sketch_BM)
-        factor_MM = factor(gram_MM, penalty)
+            del sketch_BM
+        factor_MM = factor(joined(products), penalty)
         solve_in_place(factor_MM, moments_LM)
         if lean:
-            del factor_MM, gram_MM
+            del factor_MM
             return cls(idf_F, None, own_words, rounded(moments_LM.T), least=least)
         solution_ML = np.ascontiguousarray(moments_LM.T)
         return cls(idf_F, None, own_words, rounded(solution_ML), solution_ML, factor_MM, least)

@@ -16,14 +16,33 @@ LABELS = 512
 _COLUMNS = 1024
 
 
-def add_products(gram_MM: NDArray[np.float64], sketch_BM: NDArray[np.float32]) -> None:
-    """Add the inner products of columns to the upper half of a matrix.
+Products = list[NDArray[np.float64]]
+"""The inner products of columns: of some rows at a time, from the diagonal on."""
 
-    It is symmetric, so half of it is enough. It is computed in parts: a product takes 32 MB.
+
+def no_products(columns: int) -> Products:
+    """Return the inner products of some columns without any document.
+
+    The matrix is symmetric, so half of it is enough. It has all its memory only from `joined` on.
     """
-    for begin in range(0, len(gram_MM), _COLUMNS):
+    begins = range(0, columns, _COLUMNS)
+    return [np.zeros((min(_COLUMNS, columns - begin), columns - begin)) for begin in begins]
+
+
+def add_products(products: Products, sketch_BM: NDArray[np.float32]) -> None:
+    """Add the inner products of columns. They are computed in parts: a product takes 32 MB."""
+    for begin, rows in zip(range(0, sketch_BM.shape[1], _COLUMNS), products, strict=True):
         part_BM = sketch_BM[:, begin : begin + _COLUMNS]
-        gram_MM[begin : begin + _COLUMNS, begin:] += part_BM.T @ sketch_BM[:, begin:]
+        rows += part_BM.T @ sketch_BM[:, begin:]
+
+
+def joined(products: Products) -> NDArray[np.float64]:
+    """Return a matrix whose upper half is that of the products, which are removed meanwhile."""
+    columns = products[0].shape[1]
+    gram_MM = np.zeros((columns, columns))
+    for begin in range(0, columns, _COLUMNS):
+        gram_MM[begin : begin + _COLUMNS, begin:] = products.pop(0)
+    return gram_MM
 
 
 def add_moments(
