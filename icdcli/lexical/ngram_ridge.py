@@ -43,6 +43,7 @@ from icdcli.lexical.linear.ridge import (
     add_moments,
     add_products,
     factor,
+    halved,
     joined,
     label_parts,
     no_products,
@@ -86,7 +87,8 @@ class NgramRidge:
         own_words: If sketched, the features with a column of their own, in column order; else
             empty.
         weights_ML: The weight of each training document, or column of the sketch, and label. They
-            are float32 rounded to half precision, so that a saved model gives the same scores.
+            are rounded to half precision, so that a saved model gives the same scores; float32, or
+            float16 after a lean fit until they are used, while other parts are fitted.
         solution_ML: The weights before rounding, for scores out of fold; None if lean or loaded.
         factor_MM: The Cholesky factor, for scores out of fold; None if lean or loaded.
         least: The least lengths of a document; see `weighted`.
@@ -95,7 +97,7 @@ class NgramRidge:
     idf_F: NDArray[np.float32]
     documents_FN: sparse.csr_matrix | None
     own_words: NDArray[np.int32]
-    weights_ML: NDArray[np.float32]
+    weights_ML: NDArray[np.float32] | NDArray[np.float16]
     solution_ML: NDArray[np.float32] | None = field(default=None, repr=False)
     factor_MM: NDArray[np.float64] | None = field(default=None, repr=False)
     least: Lengths = NO_LEAST
@@ -172,14 +174,15 @@ class NgramRidge:
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL, about 0 to 1 but not clipped."""
-        scores_NL = np.empty((len(texts), self.weights_ML.shape[1]), np.float32)
+        weights_ML = self._single()
+        scores_NL = np.empty((len(texts), weights_ML.shape[1]), np.float32)
         for first in range(0, len(texts), _BLOCK):
             block = slice(first, first + _BLOCK)
             basis_BM = self._basis(self._features(texts[block]))
             # Each score is summed in the order of the basis: a product of matrices rounds by their
             # shapes, and a score would depend on the other texts and the other codes.
             for row, basis_M in enumerate(basis_BM, start=first):
-                np.einsum("m,ml->l", basis_M, self.weights_ML, out=scores_NL[row])
+                np.einsum("m,ml->l", basis_M, weights_ML, out=scores_NL[row])
         return scores_NL
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
@@ -201,7 +204,7 @@ class NgramRidge:
         of_each_F[of_document.indices] = of_document.data
         of_each_F[counts_1F.indices] /= counts_1F.data
         counts_DF.data *= of_each_F[counts_DF.indices]
-        weights_MK = self.weights_ML[:, list(labels)]
+        weights_MK = self._single()[:, list(labels)]
         blocks = (counts_DF[first : first + _BLOCK] for first in range(0, len(different), _BLOCK))
         scores_DK: NDArray[np.float32] = np.concatenate(
             [self._basis(block) @ weights_MK for block in blocks]
@@ -252,7 +255,7 @@ class NgramRidge:
 
     def relabeled(self, relabeling: Relabeling) -> "NgramRidge":
         """Return the model of another label space; labels that share a source share its weights."""
-        weights_ML = relabeling.rows(self.weights_ML, axis=1)
+        weights_ML = relabeling.rows(self._single(), axis=1)
         weights_ML /= relabeling.shares_L
         return replace(self.lean(), weights_ML=rounded(weights_ML))
 
@@ -263,7 +266,7 @@ class NgramRidge:
             "known": known,
             "idf": self.idf_F[known],
             "own_words": self.own_words,
-            "weights": self.weights_ML.astype(np.float16),
+            "weights": self.weights_ML.astype(np.float16, copy=False),
         }
         if self.least != NO_LEAST:
             arrays["least"] = np.array(self.least)
@@ -356,9 +359,15 @@ class NgramRidge:
         solve_in_place(factor_MM, moments_LM)
         if lean:
             del factor_MM
-            return cls(idf_F, None, own_words, rounded(moments_LM.T), least=least)
+            return cls(idf_F, None, own_words, halved(moments_LM.T), least=least)
         solution_ML = np.ascontiguousarray(moments_LM.T)
         return cls(idf_F, None, own_words, rounded(solution_ML), solution_ML, factor_MM, least)
+
+    def _single(self) -> NDArray[np.float32]:
+        """Return the weights as float32, which they are from then on."""
+        weights_ML = self.weights_ML.astype(np.float32, copy=False)
+        object.__setattr__(self, "weights_ML", weights_ML)
+        return weights_ML
 
     def _features(self, texts: Sequence[str]) -> sparse.csr_matrix:
         return self._weighted(counts(texts))

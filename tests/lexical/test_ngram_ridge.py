@@ -180,6 +180,21 @@ def test_a_saved_model_gives_the_same_scores(notes, way):
     assert np.array_equal(again.scores(notes.texts), ridge.scores(notes.texts))
 
 
+def test_a_lean_fit_keeps_half_precision_until_it_is_used(notes):
+    full, lean = (
+        NgramRidge.fit(notes.texts, notes.targets, LABELS, **WAYS["sketched"], lean=lean)
+        for lean in (False, True)
+    )
+    assert (full.weights_ML.dtype, lean.weights_ML.dtype) == (np.float32, np.float16)
+    for _ in range(2):
+        for name, array in full.arrays().items():
+            assert array.tobytes() == lean.arrays()[name].tobytes()
+            assert lean.arrays()[name].flags.c_contiguous
+        assert full.scores(notes.texts).tobytes() == lean.scores(notes.texts).tobytes()
+    document = words(notes.texts[0])
+    assert full.by_word(document, [3, 1]).tobytes() == lean.by_word(document, [3, 1]).tobytes()
+
+
 def test_a_loaded_model_has_no_scores_out_of_fold(notes):
     with pytest.raises(ValueError, match="not a lean or loaded one"):
         NgramRidge.from_arrays(fitted(notes).arrays(), LABELS).out_of_fold(

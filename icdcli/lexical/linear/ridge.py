@@ -73,11 +73,16 @@ def factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64
 
 def rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return weights rounded to half precision, as float32."""
-    rounded_ML = np.empty(weights_ML.shape, np.float32)
+    return halved(weights_ML).astype(np.float32)
+
+
+def halved(weights_ML: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return weights in half precision, row by row whatever their own order is."""
+    halved_ML = np.empty(weights_ML.shape, np.float16)
     for begin in range(0, weights_ML.shape[1], LABELS):
         part = slice(begin, begin + LABELS)
-        rounded_ML[:, part] = weights_ML[:, part].astype(np.float16)
-    return rounded_ML
+        halved_ML[:, part] = weights_ML[:, part]
+    return halved_ML
 
 
 def solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
