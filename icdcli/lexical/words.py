@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,22 @@ def words(text: str) -> list[str]:
     if lower.isascii():  # several times as fast as the pattern
         return lower.encode("ascii").translate(_BLANK_BETWEEN).decode("ascii").split()
     return _WORD.findall(lower)
+
+
+def placed_matches(pattern: re.Pattern[str], text: str) -> tuple[list[str], list[int]]:
+    """Return all that a pattern finds in a text, and the begin of each.
+
+    Splitting a text takes less time than a match object for each place.
+
+    Args:
+        pattern: A pattern that is one group.
+        text: The text.
+
+    Returns:
+        What was found, and the begins, with the length of the text at the end.
+    """
+    pieces = pattern.split(text)
+    return pieces[1::2], [*accumulate(map(len, pieces))][::2]
 
 
 def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:

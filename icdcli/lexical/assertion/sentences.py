@@ -9,10 +9,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from icdcli.lexical.assertion.forms import read_forms
 from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
+from icdcli.lexical.words import placed_matches
 
 _TOKENS = re.compile(f"({TOKEN.pattern})")
 _STOP, _BREAK = Kind.STOP, Kind.BREAK
@@ -91,10 +92,9 @@ class SentenceSplitter:
     def split(self, text: str) -> Iterator[Sentence]:
         """Yield the sentences of a text that have a word or a sign, in order."""
         text = read_forms(text)
-        pieces = _TOKENS.split(text)
-        begins = [*accumulate(map(len, pieces))][::2]
+        matches, begins = placed_matches(_TOKENS, text)
         known, fold = self._known.get, self._fold
-        found = [known(raw) or fold(raw) for raw in pieces[1::2]]
+        found = [known(raw) or fold(raw) for raw in matches]
         tokens, kinds = [one[0] for one in found], [one[1] for one in found]
         ends = [place for place, one in enumerate(found) if one[2]]
         sentence, line, done = Sentence(), 0, 0
@@ -111,7 +111,7 @@ class SentenceSplitter:
                     sentence = Sentence(starts_line=False, after_blank=False)
             if place == len(found):
                 break
-            done, begin, raw = place + 1, begins[place], pieces[2 * place + 1]
+            done, begin, raw = place + 1, begins[place], matches[place]
             token, kind, end = tokens[place], kinds[place], begin + len(raw)
             if kind is _BREAK:
                 blank = raw.count("\n") > 1

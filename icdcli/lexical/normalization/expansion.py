@@ -16,7 +16,7 @@ from typing import Any
 from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
 from icdcli.icd.lexicon.tables import LANGUAGES
 from icdcli.lexical.normalization.edited_text import Edit
-from icdcli.lexical.words import folded, is_sign_with_letters, words
+from icdcli.lexical.words import folded, is_sign_with_letters, placed_matches, words
 
 _FIRST = r"[^\W_]"
 _REST = r"[^\W_]*(?:[/&.'+-][^\W_]+)*"
@@ -115,10 +115,10 @@ class Expansion:
             return
         known = self._known
         context: frozenset[str] | None = None
-        for match in self._token.finditer(text):
-            if (whole := match.group()) not in known and whole.isalnum():
-                continue
-            for token, end in _candidates(match):
+        tokens, begins = placed_matches(self._token, text)
+        for place in [n for n, one in enumerate(tokens) if one in known or not one.isalnum()]:
+            whole_end = begins[place] + len(tokens[place])
+            for token, end in _candidates(tokens[place], begins[place]):
                 senses = known.get(token)
                 if (
                     senses is None
@@ -131,7 +131,7 @@ class Expansion:
                 if len(senses) > 1 and context is None:
                     context = frozenset(words(text))
                 yield end, len(token), sense_of(senses, context or frozenset())
-                if end == match.end():
+                if end == whole_end:
                     break
 
     @cached_property
@@ -139,12 +139,11 @@ class Expansion:
         """Return the pattern of what may be an abbreviation: those of several words first."""
         several = sorted((short for short in self.senses if " " in short), key=len, reverse=True)
         if not all(map(_PART.match, several)):
-            return re.compile(
-                "|".join([*(rf"\b{re.escape(short)}\b" for short in several), _TOKEN])
-            )
+            either = "|".join([*(rf"\b{re.escape(short)}\b" for short in several), _TOKEN])
+            return re.compile(f"({either})")
         # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
         ends = (rf"(?<=\b{re.escape(short[0])}){re.escape(short[1:])}\b" for short in several)
-        return re.compile(f"{_FIRST}(?:{'|'.join([*ends, _REST])})")
+        return re.compile(f"({_FIRST}(?:{'|'.join([*ends, _REST])}))")
 
     @cached_property
     def _known(self) -> dict[str, tuple[Sense, ...]]:
@@ -162,10 +161,9 @@ NO_EXPANSION = Expansion({})
 """Nothing is expanded."""
 
 
-def _candidates(match: re.Match[str]) -> Sequence[tuple[str, int]]:
+def _candidates(token: str, begin: int) -> Sequence[tuple[str, int]]:
     """Return a token and, if it has several parts, its parts, each with its end in the text."""
-    token, begin = match.group(), match.start()
-    whole = [(token, match.end())]
+    whole = [(token, begin + len(token))]
     if token.isalnum():
         return whole
     parts = [(part.group(), begin + part.end()) for part in _PART.finditer(token)]

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.normalization.edited_text import Edit
+from icdcli.lexical.words import placed_matches
 
 MARK = "\U00010000"
 """A syllable of Linear B, which no folding changes."""
 
-_LETTERS = re.compile(r"[^\W_]+")
+_LETTERS = re.compile(r"([^\W_]+)")
 # What the patient had is usually coded too, as a comorbidity or by a Z code.
 _UNMARKED = np.array([Assertion.AFFIRMED, Assertion.HISTORICAL], np.uint8)
 
 
 def word_begins(text: str) -> NDArray[np.int64]:
     """Return the begin of each word of a text."""
-    return np.array([match.start() for match in _LETTERS.finditer(text)], np.int64)
+    return np.array(placed_matches(_LETTERS, text)[1][:-1], np.int64)
 
 
 def mark_edits(begins_W: NDArray[np.int64], classes_W: NDArray[np.uint8]) -> Iterator[Edit]:

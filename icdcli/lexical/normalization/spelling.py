@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from icdcli.data.processes import in_blocks
 from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.normalization.word_forms import LetterGroups, is_inflection
-from icdcli.lexical.words import folded, is_sign_with_letters, spelling
+from icdcli.lexical.words import folded, is_sign_with_letters, placed_matches, spelling
 
 LEAST_LETTERS = 6
 """Letters of a word that may be misspelt."""
@@ -51,7 +51,7 @@ _IF_LETTER_MISSING = (0, 0, 0, 0, 0, 0, 0, 0.3, 2, 3, 5, 9)
 _IF_EXCHANGED = 4
 # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
 _WORD, _LONG_WORD = (
-    re.compile(rf"[^\W\d_](?<!\w\w)[^\W\d_]{{{least - 1},{_MOST_LETTERS - 1}}}(?!\w)")
+    re.compile(rf"([^\W\d_](?<!\w\w)[^\W\d_]{{{least - 1},{_MOST_LETTERS - 1}}})(?!\w)")
     for least in (_LEAST_KNOWN, LEAST_LETTERS)
 )
 _LETTERS = re.compile("[a-zß-ɏ]+|[α-ω]+|[Ѐ-ԯ]+")
@@ -140,8 +140,12 @@ class Spelling:
         if not self.words:
             return
         corrections = self._corrections
-        for match in _LONG_WORD.finditer(text):
-            (begin, end), form = match.span(), match.group()
+        forms, begins = placed_matches(_LONG_WORD, text)
+        remembered = corrections.get
+        # Most words are known, and correct.
+        for place in [n for n, form in enumerate(forms) if remembered(form, True) is not None]:
+            form, begin = forms[place], begins[place]
+            end = begin + len(form)
             if form not in corrections:
                 if len(corrections) >= _REMEMBERED:
                     corrections.clear()
