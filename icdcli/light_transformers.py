@@ -22,7 +22,10 @@ from typing import Any
 
 from icdcli.garbage import paused_collection
 
-POSTPONED = ("torch._dynamo", "scipy.optimize", "accelerate", "PIL", "jinja2")
+POSTPONED = (
+    *("torch._dynamo", "scipy.optimize", "accelerate", "PIL", "jinja2"),
+    "huggingface_hub.hf_api",  # to upload; files are downloaded without it
+)
 """The modules that aren't imported until something of them is used, with all modules in them."""
 
 _TRANSFORMERS = "transformers"

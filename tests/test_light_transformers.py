@@ -36,6 +36,8 @@ from torch.distributed.tensor import DTensor
 print(torch.distributed.is_available(), callable(torch._dynamo.disable), accelerate.__version__)
 from transformers.loss import loss_for_object_detection as losses
 print(losses.linear_sum_assignment([[1, 0], [0, 1]])[1].tolist())
+from huggingface_hub import HfApi, create_repo
+print(callable(create_repo), HfApi(endpoint="http://localhost").endpoint)
 network.save_pretrained("saved")
 print(type(AutoModel.from_pretrained("saved")).__name__)
 """,
@@ -44,7 +46,7 @@ print(type(AutoModel.from_pretrained("saved")).__name__)
     assert found[0] == "True _Package"
     assert found[1:3] == ["True _LazyModule", "True"]
     assert found[3].startswith("True True ")
-    assert found[4:] == ["[1, 0]", "GPT2Model"]
+    assert found[4:] == ["[1, 0]", "True http://localhost", "GPT2Model"]
 
 
 def test_another_version_of_transformers_is_imported_as_usual(tmp_path):
