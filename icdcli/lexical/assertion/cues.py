@@ -299,9 +299,12 @@ def _add(root: Node, cue: Cue) -> None:
         if token == END:
             node.at_end = node = node.at_end or Node()
             continue
-        begins = len(token) > 1 and token.endswith("*")
-        branches = node.beginnings if begins else node.words
-        node = branches.setdefault(token.rstrip("*") if begins else token, Node())
+        branches = node.words
+        if len(token) > 1 and token.endswith("*"):
+            branches, token = node.beginnings, token.rstrip("*")
+        if (following := branches.get(token)) is None:
+            following = branches[token] = Node()
+        node = following
     # A header and a value stand apart from the other words; any other scope replaces the last.
     if node.cues and cue.scope not in BOUND:
         for scope in set(node.cues) - BOUND:

@@ -34,6 +34,7 @@ TOKEN = re.compile(
     r"|\s*\n\s*|\t+| {3,}|\.{4,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))"
     r"|[;!,:?¿%()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣✗✘、。・]"
 )
+_PLAIN = re.compile("[a-z0-9]+(?: [a-z0-9]+)*")
 EMPTY, CHECKED = "☐", "☑"
 """The tokens of all boxes to check, ``[ ]``, and of all checked ones, ``[x]``."""
 _KINDS = {
@@ -80,4 +81,6 @@ def token_of(text: str) -> tuple[str, Kind]:
 
 def cue_tokens(cue: str) -> tuple[str, ...]:
     """Return a cue's tokens; ``*`` at the end of a word stays: it stands for any ending."""
+    if _PLAIN.fullmatch(cue):  # most cues
+        return tuple(cue.split(" "))
     return tuple(token_of(match.group())[0] for match in TOKEN.finditer(cue))
