@@ -39,12 +39,11 @@ from icdcli.model.files.checkpoint_files import (
     BACKBONE,
     LABELS,
     LEXICAL,
-    load_weights,
     read_settings,
-    save_weights,
     write_settings,
 )
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
+from icdcli.model.files.network_weights import load_weights, save_weights
 from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
 from icdcli.model.heads.description_prior import DescriptionPrior
@@ -54,12 +53,8 @@ from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.passes import reads_alone
 from icdcli.model.inference.precompute import states_fit
 from icdcli.model.inference.room import part_scores
-from icdcli.model.inference.scoring import (
-    Scored,
-    logits_without_prior,
-    pool_windows,
-    score_documents,
-)
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import logits_without_prior, pool_windows, score_documents
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.precision import saved_config
 from icdcli.model.principal.choice import PrincipalChoice
