@@ -229,7 +229,8 @@ def step_stage(notes: Notes, _work: Path) -> Timed:
 
 def validation_stage(notes: Notes, _work: Path) -> Timed:
     """Score one note in thirty with the network."""
-    from icdcli.model.inference.scoring import Scored, score_documents
+    from icdcli.model.inference.scored import Scored
+    from icdcli.model.inference.scoring import score_documents
 
     model = network_of(notes)
     few = encoded_of(notes, model, max(notes.documents // EVALUATED, 1))

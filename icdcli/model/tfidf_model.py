@@ -33,7 +33,7 @@ from icdcli.model.files.checkpoint_files import LABELS, read_settings, write_set
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.inference.note_batches import score_batches
-from icdcli.model.inference.scoring import Scored
+from icdcli.model.inference.scored import Scored
 from icdcli.model.principal.choice import PrincipalChoice
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold

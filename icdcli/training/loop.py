@@ -4,8 +4,7 @@
 the events saves and shows them; see `icdcli.training.run`.
 
 A resumed run continues bit for bit without the state of any random generator: everything random in
-a step follows from (seed, step, micro-batch, rank), and the documents of a step from the batch
-plan.
+a step follows from (seed, step, micro-batch, rank), and its documents from the batch plan.
 
 Shapes: N documents of the validation split, L labels.
 """
@@ -23,7 +22,8 @@ from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.reference.scores import summarize_scores
 from icdcli.model.fusion import NETWORK
-from icdcli.model.inference.scoring import Scored, pool_windows
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import pool_windows
 from icdcli.training.checkpointing import CheckpointTimer
 from icdcli.training.early_stopping import SAMPLE, collapse_warning
 from icdcli.training.events import (

@@ -23,7 +23,8 @@ from icdcli.metrics.confidence import Confidence, fit_confidence, suggested_pair
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
-from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import score_documents
 from icdcli.training.events import Evaluated
 from icdcli.training.micro_batches import sharded_error
 from icdcli.training.schedule import learning_rate

@@ -23,7 +23,8 @@ from icdcli.explain.evidence import evidence_finder
 from icdcli.model import precision
 from icdcli.model.fusion import NETWORK, PRIOR
 from icdcli.model.inference.model_inputs import with_similarities
-from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import document_losses, pool_windows
 from icdcli.model.network import CodingNetwork
 from icdcli.predict.run import predict_to_file
 from icdcli.run_dir import read_rows

@@ -73,7 +73,8 @@ def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
     assert training.steps_per_epoch == 13
     [*_, evaluated, _] = train(training)
     assert isinstance(evaluated, Evaluated)
-    from icdcli.model.inference.scoring import Scored, score_documents
+    from icdcli.model.inference.scored import Scored
+    from icdcli.model.inference.scoring import score_documents
 
     scores = Scored.empty(len(training.train), len(training.model.labels))
     for _ in score_documents(training.model.network, training.train, scores):

@@ -17,7 +17,7 @@ from icdcli.data.token_cache import TokenizedText
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.coding_model import NoteScores, ScoredWindows
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits, probabilities
-from icdcli.model.inference.scoring import Scored, highest_logits
+from icdcli.model.inference.scored import Scored, highest_logits
 from icdcli.model.principal.choice import PrincipalChoice
 
 Read = TypeVar("Read")

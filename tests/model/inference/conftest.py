@@ -5,7 +5,8 @@ import pytest
 
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
-from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import score_documents
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from icdcli.data.token_cache import TokenizedText
 from icdcli.model.coding_model import NoteScores
 from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
-from icdcli.model.inference.scoring import Scored
+from icdcli.model.inference.scored import Scored
 
 BATCHES = [["one", " ", "three"], ["  "], ["four"]]
 

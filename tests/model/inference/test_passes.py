@@ -9,7 +9,8 @@ from icdcli.errors import ConfigError
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
 from icdcli.model.inference.precompute import read_states
-from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import score_documents
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
 

@@ -8,7 +8,7 @@ import pytest
 from icdcli.data.encoded_documents import Windows
 from icdcli.model.inference import room
 from icdcli.model.inference.room import part_scores, zeros
-from icdcli.model.inference.scoring import highest_logits
+from icdcli.model.inference.scored import highest_logits
 
 DOCUMENTS, LABELS = 4_000, 3_000
 MATRIX = DOCUMENTS * LABELS * 4

@@ -10,7 +10,8 @@ from transformers import AutoModel, LlamaConfig
 
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.inference import room, scoring
-from icdcli.model.inference.scoring import Scored, document_losses
+from icdcli.model.inference.scored import Scored
+from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
 
