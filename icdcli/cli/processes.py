@@ -44,11 +44,12 @@ def in_all_processes(
         again: Whether a signal that stops the processes leads to the exit code `AGAIN`.
     """
     from icdcli.distributed import process_group, watchdog
-    from icdcli.distributed.devices import find_device
     from icdcli.distributed.launcher import free_port, launch, must_launch
     from icdcli.distributed.signals import STOP_SIGNALS
 
     if must_launch(device):
+        from icdcli.distributed.devices import find_device
+
         find_device(device)  # one message here instead of one per process
         chosen = free_port(port)
         if chosen != port:

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from icdcli.checkpoint_path import checkpoint_of
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
@@ -190,7 +188,7 @@ def predict_to_file(
     before = checkpoint_of(run, load)
     of = partial(output_parts, notes, output, shard=shard, concepts=concepts)
     of(accept(before), evidence, format, cpu_precision, before)
-    device, warn = str(group.device), on_warning or warnings.warn
+    device, warn = group.device_name, on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
     chosen = group.broadcast(loaded.folder)
     if chosen != loaded.folder:  # training has just replaced the checkpoint
@@ -262,6 +260,6 @@ def write_predictions(
     parts = output_parts(
         notes, output, selection, evidence, format, cpu_precision, checkpoint, checks
     )
-    group = ProcessGroup(0, 1, torch.device("cpu"))
+    group = ProcessGroup(0, 1)
     write = in_this_process(parts, predict, group)
     return write_parts(parts, notes, write, group, on_notes, on_progress, on_warning, on_message)

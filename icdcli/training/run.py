@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import stored_folders
@@ -206,7 +204,7 @@ def join_for_training(config: Config) -> ProcessGroup:
         ConfigError: If this machine doesn't have the configured device.
     """
     if config.model.is_baseline:
-        return ProcessGroup(0, 1, torch.device("cpu"))
+        return ProcessGroup(0, 1)
     return join_process_group(config.run.device)
 
 

@@ -373,14 +373,13 @@ def test_a_base_model_that_is_gone(refused, run_copy, table):
 
 
 def test_processes_need_a_file(refused, trained, table, monkeypatch):
-    import torch
 
     from icdcli.distributed import process_group as distributed
 
     monkeypatch.setattr(
         distributed,
         "join_process_group",
-        lambda device: distributed.ProcessGroup(0, 2, torch.device("cpu")),
+        lambda device: distributed.ProcessGroup(0, 2),
     )
     says = "several processes can only read notes from files and write to a file"
     for words in ([table], [table, "-", "--output", "codes.csv"]):

@@ -172,7 +172,7 @@ def test_a_gradient_that_changes_after_its_sum_started_is_refused(layers):
 
 
 def test_only_the_many_gradients_of_several_processes_are_summed_early():
-    one, two = (ProcessGroup(0, size, torch.device("cpu")) for size in (1, 2))
+    one, two = (ProcessGroup(0, size) for size in (1, 2))
     assert sums_in_backward(one, few=False) is None
     assert sums_in_backward(two, few=True) is None
     assert isinstance(sums_in_backward(two, few=False), GradientSums)

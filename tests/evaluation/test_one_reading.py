@@ -225,7 +225,7 @@ def test_the_threshold_is_tuned_on_the_scores_of_all_windows(trained, kind):
 
 def test_the_summary_of_a_run_says_what_is_read_of_long_documents(config, long_notes):
     def tokens(**changes):
-        alone = ProcessGroup(0, 1, torch.device("cpu"))
+        alone = ProcessGroup(0, 1)
         options = {"data_path": long_notes, "code_system": "icd10", "max_len": MAX_LEN}
         training, corpus = new_training(config(**(options | changes)), alone)
         return training, summarize(corpus, training).to_json()["tokens"]
@@ -250,7 +250,7 @@ def test_each_epoch_trains_on_other_windows_of_long_documents(
     options = {"batch_size": 16, "steps": 6, "warmup_steps": 1}  # two epochs of 48 documents
     training, _ = new_training(
         config(data_path=long_notes, max_len=MAX_LEN, long_notes=reading, **options),
-        ProcessGroup(0, 1, torch.device("cpu")),
+        ProcessGroup(0, 1),
     )
     forward, read = CodingNetwork.forward, {0: Counter(), 1: Counter()}
 

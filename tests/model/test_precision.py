@@ -18,7 +18,7 @@ from icdcli.model.section import ModelConfig
 from icdcli.training.setup import new_training
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-ALONE = ProcessGroup(0, 1, CPU)
+ALONE = ProcessGroup(0, 1)
 FROZEN = {"bit": 32, "lora_activate": False, "freeze_backbone": True}
 
 

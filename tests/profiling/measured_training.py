@@ -71,7 +71,7 @@ def training_of(config, settings, lengths, recomputed=None):
         config=config.train,
         log=config.log,
         seed=0,
-        process_group=ProcessGroup(0, 1, torch.device("cpu")),
+        process_group=ProcessGroup(0, 1),
         state=RunState(Best(higher_is_better=True)),
     )
     plan = plan_memory(training)

@@ -17,7 +17,7 @@ def estimate(operations=6.0, scoring=2.0, reading=0.0):
 
 @pytest.fixture
 def training(config):
-    training, _ = new_training(config(steps=30), ProcessGroup(0, 1, CPU))
+    training, _ = new_training(config(steps=30), ProcessGroup(0, 1))
     return training
 
 
@@ -53,7 +53,7 @@ def test_no_step_starts_after_the_time_limit(training, clock):
 
 
 def test_a_run_of_one_step_is_measured_by_it(config, clock):
-    training, _ = new_training(config(steps=1, warmup_steps=0), ProcessGroup(0, 1, CPU))
+    training, _ = new_training(config(steps=1, warmup_steps=0), ProcessGroup(0, 1))
     assert time_by_running(training, estimate()) > 0.9
 
 

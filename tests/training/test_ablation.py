@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation import ablation, fusion_fitting
@@ -15,7 +14,7 @@ from icdcli.training.events import Evaluated
 from icdcli.training.loop import train
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from icdcli.data.corpus.label_spaces import unseen_labels
 from icdcli.distributed.process_group import ProcessGroup
@@ -17,7 +16,7 @@ from icdcli.training.events import Evaluated
 from icdcli.training.loop import train
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 OPTIONS = {"label_space": "categories", "steps": 26, "metrics": "[map]"}
 
 

@@ -3,7 +3,6 @@ import shutil
 import stat
 
 import pytest
-import torch
 
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import DataError, ResumeError
@@ -16,7 +15,7 @@ from icdcli.training.checkpointing import (
 )
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 DROPOUT = {"lora_activate": True, "lora_dropout": 0.3, "lora_r": 4}
 
 

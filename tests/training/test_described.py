@@ -26,7 +26,7 @@ from icdcli.training.schedule import learning_rate, learning_rate_factor
 from icdcli.training.setup import new_training
 
 CPU = torch.device("cpu")
-ALONE = ProcessGroup(0, 1, CPU)
+ALONE = ProcessGroup(0, 1)
 LORA = {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4}
 
 

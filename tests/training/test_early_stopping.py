@@ -34,7 +34,7 @@ def test_a_collapse_is_reported_with_its_remedy(logits_NL, value, best, higher_i
 
 
 def test_a_run_that_has_collapsed_says_so_at_its_validation(config):
-    training, _ = new_training(config(lr0=1e-12, steps=13), ProcessGroup(0, 1, torch.device("cpu")))
+    training, _ = new_training(config(lr0=1e-12, steps=13), ProcessGroup(0, 1))
     with torch.no_grad():
         training.model.network.head.output.weight.zero_()
     [evaluated] = [event for event in train(training) if isinstance(event, Evaluated)]

@@ -30,7 +30,7 @@ NAMES = {
     "G40.909": "epilepsy",
 }
 FAMILY = {"Z82.49": "I10", "Z83.3": "E11.9"}
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 
 pytestmark = pytest.mark.usefixtures("full_tiny")
 

@@ -15,7 +15,7 @@ from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
 from icdcli.training.step_metrics import Meter
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 
 
 def started(config):
@@ -274,7 +274,7 @@ def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(
     config, monkeypatch, at
 ):
     training = started(config())
-    training.process_group, training.validation = ProcessGroup(1, 2, ALONE.device), training.train
+    training.process_group, training.validation = ProcessGroup(1, 2), training.train
     end = training.steps_per_epoch
     steps = []
 
@@ -304,7 +304,7 @@ def test_all_processes_agree_equally_often_in_a_validation(config, monkeypatch, 
         monkeypatch.setattr(ProcessGroup, name, lambda process_group, values: None)
     rounds = set()
     for rank in range(ranks):
-        training.process_group = ProcessGroup(rank, ranks, ALONE.device)
+        training.process_group = ProcessGroup(rank, ranks)
         monkeypatch.setattr(ProcessGroup, "agree", lambda process_group, *wanted: wanted)
         rounds.add(sum(1 for _ in validate(training, Meter(training))))
     assert len(rounds) == 1

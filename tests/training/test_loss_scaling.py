@@ -20,7 +20,7 @@ from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training, summarize
 from icdcli.training.step_metrics import DivergedError
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 FULL = 2.0**16
 """GradScaler's first scale."""
 

@@ -27,7 +27,7 @@ from icdcli.training.loop import train
 from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 WORDS = {"A01": "fever", "B02": "rash", "C03": "cough", "D04": "pain", "E05": "palsy"}
 METRICS = "[f1_micro, principal_accuracy, principal_mrr]"
 

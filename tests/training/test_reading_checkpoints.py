@@ -15,7 +15,7 @@ from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.checkpointing import save_checkpoint
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 
 
 @pytest.fixture

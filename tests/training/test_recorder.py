@@ -34,7 +34,7 @@ def recorded(config):
     """Records a run; a function is called with each event."""
 
     def run_it(happens=lambda training, event: None, **changes):
-        training, corpus = new_training(config(**changes), ProcessGroup(0, 1, torch.device("cpu")))
+        training, corpus = new_training(config(**changes), ProcessGroup(0, 1))
         run = RunDir.create(config().run.project, "run")
         watcher = Watcher(training, happens)
         try:

@@ -16,7 +16,7 @@ from icdcli.training.loop import train
 from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 WINDOWS = {"max_len": 10, "long_notes": "windows"}
 DROPOUT = {"lora_activate": True, "lora_dropout": 0.3, "lora_r": 4}
 

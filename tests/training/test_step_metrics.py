@@ -11,7 +11,7 @@ from icdcli.training.step_metrics import DivergedError, Meter
 
 @pytest.fixture
 def meter(config):
-    training, _ = new_training(config(), ProcessGroup(0, 1, torch.device("cpu")))
+    training, _ = new_training(config(), ProcessGroup(0, 1))
     training.train_ids = [f"note-{row}" for row in range(len(training.train))]
     return Meter(training)
 

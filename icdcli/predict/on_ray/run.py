@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
@@ -104,7 +102,7 @@ def predict_on_ray(
     def write(_: Iterable[Note], on_notes: OnNotes) -> int:
         return engine.write(parts, notes, coding(parts.begun), on_notes)
 
-    alone = ProcessGroup(0, 1, torch.device("cpu"))
+    alone = ProcessGroup(0, 1)
     with connect():
         count, cut = write_parts(
             parts, notes, write, alone, None, on_progress, on_warning, on_message

@@ -18,7 +18,7 @@ from icdcli.model.inference.precompute import read_states
 from icdcli.training.loop import train
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 
 
 @pytest.fixture

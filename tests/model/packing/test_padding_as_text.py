@@ -99,4 +99,4 @@ def test_weights_cannot_be_sharded():
     network, _ = network_of(TAKING["fnet"])
     choose_padding(network, "auto")
     with pytest.raises(ConfigError, match=r"one length are read at a time.* Use ddp"):
-        Shards(network, False, True, ProcessGroup(0, 2, torch.device("cpu")))
+        Shards(network, False, True, ProcessGroup(0, 2))

@@ -26,7 +26,7 @@ def started(config, model_folders):
             "model": model_folders["llama"], "gradient_checkpointing": "auto", "device": [0],
             "bit": 16, "lora_activate": True, "log_every": 1, "steps": 6,
         }  # fmt: skip
-        group = ProcessGroup(0, 1, torch.device("cuda:0"))
+        group = ProcessGroup(0, 1, "cuda:0")
         return new_training(config(**(options | changes)), group)[0]
 
     return make

@@ -24,7 +24,7 @@ from icdcli.training.memory.recomputation import Recomputation
 from icdcli.training.memory.resuming import budget_key, resume_memory_plan
 from icdcli.training.setup import new_training
 
-ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1)
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
@@ -215,7 +215,7 @@ def made_up_gpu(training, monkeypatch, free):
     """Let a training plan its memory as on a GPU with so many free bytes."""
     monkeypatch.setattr(planning, "peak_on_gpu", lambda device: kept_by)
     monkeypatch.setattr(planning, "free_memory_of_gpu", lambda device: free)
-    group = ProcessGroup(0, 1, torch.device("cpu"))
+    group = ProcessGroup(0, 1)
     monkeypatch.setattr(planning, "_is_gpu", lambda device: True)
     training.process_group = group
 
@@ -351,7 +351,7 @@ def test_a_run_resumed_on_another_card_reports_what_changes(layered, monkeypatch
 
 def test_the_card_is_part_of_what_a_plan_depends_on(layered, monkeypatch):
     monkeypatch.setattr(resuming, "_card", lambda device: "a card")
-    config, cuda = layered().train, ProcessGroup(0, 1, torch.device("cuda"))
+    config, cuda = layered().train, ProcessGroup(0, 1, "cuda")
     assert budget_key(config, cuda) == "1 cuda None auto ddp a card"
     fixed = config.model_copy(update={"gradient_checkpointing": True})
     assert budget_key(fixed, cuda) == "1 cuda None True ddp"  # as version 0.1.0 wrote it
