@@ -116,14 +116,20 @@ Split = Annotated[
 ]
 
 
-def import_visibly(module: str, output: Output, predicts: bool = False) -> None:
+def import_visibly(
+    module: str, output: Output, predicts: bool = False, network: bool = True
+) -> None:
     """Import a module that needs PyTorch, and say so on a terminal: it takes seconds.
 
     Args:
         module: The module.
         output: The output of the command.
         predicts: Whether the command uses models, but trains none.
+        network: Whether the model is a network; without one, PyTorch isn't imported.
     """
+    if not network:
+        import_quickly(module)
+        return
     with output.waiting("Loading PyTorch …"):
         if predicts:
             light_transformers.import_transformers_lightly()

@@ -26,6 +26,7 @@ from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.cli.ray_options import Engine, kept_from_ray, require_use_of_ray
 from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError, counted, in_shell
+from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
 
@@ -224,13 +225,13 @@ def predict(
     from icdcli.predict.shards.records import Shard
 
     refuse_url(run_dir, str(run_dir))
-    require_checkpoint(run_dir, load)
+    network = not is_tfidf(require_checkpoint(run_dir, load))
     for option, value in (("format", format), ("shard", shard), ("concepts", concepts)):
         if output is None and value is not None:
             raise ConfigError(f"--{option}: is for files. Add --output.")
     if engine is not None:
         require_use_of_ray(files, output, shard, device)
-    import_visibly("icdcli.predict.run", Output(json), predicts=True)
+    import_visibly("icdcli.predict.run", Output(json), predicts=True, network=network)
     only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
     checking = _checking(check or resolve, resolve, date, only_checks)
     call = _Call(
@@ -247,7 +248,8 @@ def predict(
         ),
         *(concepts, engine, None if device is None else device != "cpu"),
     )
-    chosen = "cpu" if engine is not None else _device(device)
+    on_cpu = engine is not None or (device is None and not network)
+    chosen = "cpu" if on_cpu else _device(device)
     stopped = "Stopped. Rerun the same command to continue." if output else "Stopped."
 
     def work(console: Output) -> None:
@@ -326,7 +328,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
         *(call.files, None, *columns, call.skip_unreadable, call.encoding, call.by_encounter)
     )
     if call.output is None:
-        _show(call, notes, str(process_group.device), output)
+        _show(call, notes, process_group.device_name, output)
     else:
         _write(call, call.output, notes, process_group, output)
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from icdcli.checkpoint_path import checkpoint_of
 from icdcli.errors import ResumeError
 from icdcli.garbage import paused_collection
 from icdcli.io.manifest import MANIFEST, read_manifest
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.ensemble.loading import Loading, load_ensemble
 from icdcli.model.ensemble.references import is_ensemble
+from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.model.section import CpuPrecision
+from icdcli.model.tfidf_model import TfidfModel
 
 _ATTEMPTS = 10
 Read = TypeVar("Read")
@@ -74,6 +73,13 @@ def load_checkpoint(
     """Load a trained model together with what its manifest says; see `load_model`."""
 
     def read(folder: Path) -> tuple[dict[str, Any], CodingModel]:
+        if is_tfidf(folder):
+            return read_manifest(folder), TfidfModel.load(folder)
+        # PyTorch takes seconds to import, and a TF-IDF model doesn't need it.
+        import torch
+
+        from icdcli.model.ensemble.loading import Loading, load_ensemble
+
         loading = Loading(torch.device(device), on_warning, cpu_precision)
         if is_ensemble(folder):
             return read_manifest(folder), load_ensemble(folder, loading)

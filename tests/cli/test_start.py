@@ -18,6 +18,7 @@ NEEDLESS = {
     *("sympy", "boto3", "torch.distributed.tensor", "torch.distributed.checkpoint"),
     *("peft", "bitsandbytes", "sklearn", "matplotlib"),
 }
+OF_NETWORKS = {"torch", "transformers", "safetensors", "huggingface_hub"}
 COMMAND = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(set(NEEDLESS) & sys.modules.keys()))))
@@ -25,6 +26,21 @@ from icdcli.cli import main
 sys.argv = ["icdcode", *WORDS]
 main()
 """
+
+
+def run_on_stored(words, needless, tmp_path):
+    """Run a command in a process; return the lines that it prints, and what it imports needlessly.
+
+    The folder of the stored runs is ``stored``.
+    """
+    folder = tmp_path / "stored"
+    shutil.copytree(STORED, folder, symlinks=True)
+    code = COMMAND.replace("NEEDLESS", repr(needless)).replace("WORDS", repr(words))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
+    )
+    *answer, imported = done.stdout.splitlines()
+    return answer, json.loads(imported)
 
 
 @pytest.mark.parametrize(
@@ -36,16 +52,20 @@ main()
     ids=lambda words: words[0],
 )
 def test_a_command_imports_nothing_needless(words, icdcode, tmp_path, monkeypatch):
-    folder = tmp_path / "stored"
-    shutil.copytree(STORED, folder, symlinks=True)
-    code = COMMAND.replace("NEEDLESS", repr(NEEDLESS)).replace("WORDS", repr(words))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
-    )
-    *answer, imported = done.stdout.splitlines()
-    assert json.loads(imported) == []
-    monkeypatch.chdir(folder)
+    answer, imported = run_on_stored(words, NEEDLESS, tmp_path)
+    assert imported == []
+    monkeypatch.chdir(tmp_path / "stored")
     assert icdcode(*words).out.splitlines() == answer  # with all of transformers, as in training
+
+
+@pytest.mark.slow
+def test_a_tfidf_model_predicts_without_pytorch(icdcode, tmp_path, monkeypatch):
+    words = ["predict", "runs/tfidf", "new_notes.csv", "--output"]
+    _, imported = run_on_stored([*words, "codes.jsonl"], OF_NETWORKS, tmp_path)
+    assert imported == []
+    monkeypatch.chdir(tmp_path / "stored")
+    icdcode(*words, "again.jsonl")
+    assert Path("codes.jsonl").read_bytes() == Path("again.jsonl").read_bytes()
 
 
 def test_tables_of_cues_are_read_with_the_model_not_with_the_first_note(tmp_path, monkeypatch):
