@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,6 @@ from icdcli.lexical.words import stem, words
 
 _PRIOR_DOCUMENTS = 2.0
 _LEAST = 0.02
-_BEGINNING = 2
 _BLOCK, _LEAST_DOCUMENTS = 64, 2_048
 _UNWRITTEN = re.compile(
     r",? (?:not otherwise specified|NOS|not elsewhere classified)\b.*$|, unspecified\b.*$"
@@ -118,10 +118,14 @@ class TermLexicon:
         lexicon = cls.of(descriptions)
         contain_P, coded_E = lexicon.contain_P.copy(), lexicon.coded_E.copy()
         blocks = in_blocks(lexicon._found_in, texts, _BLOCK, _LEAST_DOCUMENTS)
+        contained_P, none = np.zeros(len(contain_P), bool), np.zeros(0, np.int64)
         for found, labels in zip(chain.from_iterable(blocks), targets, strict=True):
-            contained_P, both_E = lexicon._counts(found, labels)
-            contain_P += contained_P
-            coded_E += both_E
+            contain_P[found] += 1
+            contained_P[found] = True
+            for label in set(labels.tolist()):
+                pairs = lexicon._pairs_of.get(label, none)
+                coded_E[pairs] += contained_P[lexicon.term_E[pairs]]
+            contained_P[found] = False
         return replace(lexicon, contain_P=contain_P, coded_E=coded_E)
 
     def relabeled(self, relabeling: Relabeling) -> "TermLexicon":
@@ -239,18 +243,17 @@ class TermLexicon:
     def _places(self, stems: Sequence[str]) -> dict[int, list[int]]:
         """Return each term that is found, and where it begins."""
         places: dict[int, list[int]] = {}
-        longest, number = self._longest, len(stems)
-        for start, first in enumerate(stems):
-            most = longest.get(first)
-            if most is None:
-                continue
-            for length in range(1, min(most, number - start) + 1):
-                words_here = tuple(stems[start : start + length])
-                if length == _BEGINNING and words_here not in self._beginnings:
-                    break
-                term = self._place.get(words_here)
-                if term is not None:
-                    places.setdefault(term, []).append(start)
+        begun, number = self._begun, len(stems)
+        for start in [place for place, first in enumerate(stems) if first in begun]:
+            alone, seconds, most = begun[stems[start]]
+            if alone is not None:
+                places.setdefault(alone, []).append(start)
+            # Most stretches of a document begin like no term.
+            if start + 1 < number and stems[start + 1] in seconds:
+                for length in range(2, min(most, number - start) + 1):
+                    term = self._place.get(tuple(stems[start : start + length]))
+                    if term is not None:
+                        places.setdefault(term, []).append(start)
         return places
 
     def _counts(self, found: NDArray[np.int64], labels: NDArray[np.int32]) -> Counts:
@@ -290,13 +293,36 @@ class TermLexicon:
         return {term: place for place, term in enumerate(self.terms)}
 
     @cached_property
-    def _beginnings(self) -> frozenset[Term]:
-        """Return the first words of terms: most stretches of a document begin like none."""
-        return frozenset(term[:_BEGINNING] for term in self.terms)
-
-    @cached_property
-    def _longest(self) -> dict[str, int]:
+    def _begun(self) -> dict[str, "_Begun"]:
+        """Return what begins with each word."""
         longest: dict[str, int] = {}
+        seconds: dict[str, set[str]] = {}
         for term in self.terms:
             longest[term[0]] = max(longest.get(term[0], 0), len(term))
-        return longest
+            seconds.setdefault(term[0], set()).update(term[1:2])
+        return {
+            first: _Begun(self._place.get((first,)), frozenset(seconds[first]), most)
+            for first, most in longest.items()
+        }
+
+    @cached_property
+    def _pairs_of(self) -> dict[int, NDArray[np.int64]]:
+        """Return the pairs of each label."""
+        order = np.argsort(self.label_E, kind="stable")
+        labels, begins = np.unique(self.label_E[order], return_index=True)
+        pairs = np.split(order, begins[1:])
+        return dict(zip(labels.tolist(), pairs, strict=True))
+
+
+class _Begun(NamedTuple):
+    """The terms that begin with a word.
+
+    Attributes:
+        alone: The term that is this word; None: no term is.
+        seconds: The second words of the others.
+        longest: The number of words of the longest.
+    """
+
+    alone: int | None
+    seconds: frozenset[str]
+    longest: int
