@@ -14,8 +14,7 @@ The hash is arithmetic on code points, the same on every machine and in every pr
 Shapes: N documents, F features (hash buckets).
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -50,7 +49,7 @@ def counts(texts: Sequence[str]) -> sparse.csr_matrix:
     Returns:
         (documents, FEATURES), float32, with sorted indices; first the n-grams, then the words.
     """
-    found = _KNOWN.counts([_times(text) for text in texts])
+    found = [_KNOWN.counts(words(text)) for text in texts]
     starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in found])])
     columns = np.concatenate([columns for columns, _ in found]) if found else np.zeros(0, np.int32)
     values = np.concatenate([values for _, values in found]) if found else np.zeros(0, np.float32)
@@ -184,13 +183,6 @@ def sketch(
     return sums_BM
 
 
-def _times(text: str) -> Counter[str]:
-    """Return how often a text has each word; a mark without a word is none."""
-    times = Counter(words(text))
-    times.pop(MARK, None)
-    return times
-
-
 class _KnownWords:
     """The buckets of words that were counted before: texts share most of their words.
 
@@ -201,25 +193,21 @@ class _KnownWords:
         self._lock = Lock()
         self._forget()
 
-    def counts(
-        self, texts: Sequence[Mapping[str, int]]
-    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-        """Return the columns of each text, sorted, and how often the text has them.
-
-        Args:
-            texts: How often each text has which word.
-        """
+    def counts(self, words: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the columns of a text with some words, sorted, and how often it has them."""
         with self._lock:
-            new = {word for text in texts for word in text if word not in self._places}
-            if new and self._starts[len(self._places)] > _MOST_BUCKETS:
-                self._forget()
-                new = {word for text in texts for word in text}
-            if new:
+            try:
+                return self._counts(words)
+            except KeyError:  # a word is new
+                new = {word for word in words if word not in self._places}
+                if self._starts[len(self._places)] > _MOST_BUCKETS:
+                    self._forget()
+                    new = set(words) - {MARK}
                 self._add([*new])
-            return [self._counts(text) for text in texts]
+                return self._counts(words)
 
     def _forget(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {MARK: 0}
         self._flat = np.zeros(1 << 16, np.int32)
         self._starts = np.zeros(1 << 12, np.int64)
 
@@ -235,17 +223,17 @@ class _KnownWords:
                 numbered = enumerate(known, start=first)
                 self._places.update((before + word, place) for place, word in numbered)
 
-    def _counts(self, times: Mapping[str, int]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        places = np.array([self._places[word] for word in times], np.int64)
-        if not len(places):
-            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+    def _counts(self, words: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        each = np.fromiter(map(self._places.__getitem__, words), np.int64, len(words))
+        places, often = np.unique(each, return_counts=True)
         starts = self._starts[places]
         lengths = self._starts[places + 1] - starts
         ends = np.cumsum(lengths)
+        if not lengths.any():
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
         flat = self._flat[np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1])]
         # Bucket and times in one number: sorting numbers takes a fraction of the time of sorting
         # places, and numbers of 32 bits half of it.
-        often = np.array([*times.values()])
         kind, bits = (np.uint32, _FEW_BITS) if often.max() < 1 << _FEW_BITS else (np.int64, 32)
         both = (flat.astype(kind) << kind(bits)) + np.repeat(often.astype(kind), lengths)
         both.sort()
