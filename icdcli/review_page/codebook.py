@@ -36,12 +36,20 @@ class Codebook:
     def search(self, query: str, most: int) -> list[dict[str, Any]]:
         """Return the codes that match a query best, diagnoses before procedures.
 
+        If there are too many, each edition keeps its share: diagnoses hide no procedures.
+
         Args:
             query: Words, or the beginning of a code; two characters or more.
             most: The most codes.
         """
         if len(query.strip()) < SHORTEST_QUERY:
             return []
+        editions = self._editions()
+        found = [search_codes(query, edition, most) for edition in editions]
+        kept = [len(hits) for hits in found]
+        while sum(kept) > most:
+            longest = max(range(len(kept)), key=lambda place: (kept[place], place))
+            kept[longest] -= 1
         return [
             {
                 "code": hit.code,
@@ -51,9 +59,9 @@ class Codebook:
                 "edition": edition.about.name,
                 "in_model": None if self.of_model is None else hit.code in self.of_model,
             }
-            for edition in self._editions()
-            for hit in search_codes(query, edition, most)
-        ][:most]
+            for edition, hits, number in zip(editions, found, kept, strict=True)
+            for hit in hits[:number]
+        ]
 
     def about(self, code: str) -> dict[str, Any] | None:
         """Return what the edition says of a code; None: no edition has it."""

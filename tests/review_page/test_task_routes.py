@@ -6,9 +6,14 @@ import pytest
 from made_up_store import PASSWORD
 from visiting import PageVisitor
 
+from icdcli.icd.editions.catalog import find_edition
+from icdcli.icd.editions.edition import Edition
+from icdcli.icd.search import Hit
 from icdcli.review.queue import list_tasks
 from icdcli.review.store import Store
+from icdcli.review_page import codebook
 from icdcli.review_page.app import create_review_app
+from icdcli.review_page.codebook import Codebook
 
 ACCEPTED = [("accept", {"code": code}) for code in ("J18.9", "I10", "E11.9", "R05.9")]
 OTHERS = [("reject", {"code": "R05.9", "reason": "a sign"}), *ACCEPTED[:3]]
@@ -147,3 +152,30 @@ def test_codes_are_searched_and_described(visitor: PageVisitor) -> None:
 def test_the_queue_of_the_page_is_that_of_the_store(store: Store, visitor: PageVisitor) -> None:
     listed = visitor.post("/api/tasks").json()["tasks"]
     assert [one["id"] for one in listed] == [one.id for one in list_tasks(store)]
+
+
+@pytest.mark.parametrize(
+    ("most", "numbers", "expected"),
+    [(12, (12, 12), (6, 6)), (5, (12, 12), (3, 2)), (12, (12, 2), (10, 2)), (1, (9, 9), (1, 0))],
+)
+def test_many_diagnoses_hide_no_procedures(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    numbers: tuple[int, int],
+    expected: tuple[int, int],
+) -> None:
+    editions = [find_edition("icd10cm"), find_edition("icd9cm")]  # stands for procedures
+    has = dict(zip((one.about.name for one in editions), numbers, strict=True))
+
+    def search(_: str, edition: Edition, most: int) -> list[Hit]:
+        return [Hit(f"{place}", "", "", True) for place in range(has[edition.about.name])]
+
+    monkeypatch.setattr(Codebook, "_editions", lambda _: editions)
+    monkeypatch.setattr(codebook, "search_codes", search)
+    found = Codebook(store).search("repair", most)
+    names = [one["edition"] for one in found]
+    assert names == [
+        name for name, number in zip(has, expected, strict=True) for _ in range(number)
+    ]
+    assert [one["code"] for one in found][: expected[0]] == [*map(str, range(expected[0]))]
