@@ -282,12 +282,10 @@ class NotePage {
 
   async submit() {
     if (this.review.isSubmitted) return;
-    if (this.bar.missing.length) {
-      this.#showMissing();
-      return;
-    }
-    if (!(await this.outbox.settled())) return;
-    this.decide("submit", {});
+    // What the checks find is known once the last decision is stored.
+    if (!this.bar.missing.length && !(await this.outbox.settled())) return;
+    if (this.bar.missing.length) this.#showMissing();
+    else this.decide("submit", {});
   }
 
   /** Go to what is missing before a submission: a code to decide, or else a finding. */

@@ -80,11 +80,12 @@ def test_a_submission_that_is_not_possible_goes_to_what_is_missing(
     assert note.chosen == "I10"  # the first to decide
     for _ in range(5):
         note.press("a")
+    note.press("Control+Enter")  # before the server has said that N18.3 isn't assignable
     missing = visit.page.locator("#missing")
     expect(missing).to_have_text("Findings without a reason: 1")
-    note.press("Control+Enter")  # N18.3 isn't assignable
     expect(note.button("Replace N18.3").first).to_be_focused()
     expect(visit.page.locator("#announcements")).to_contain_text("Findings without a reason")
+    expect(visit.page.get_by_text("Not stored")).to_have_count(0)
     note.press("Enter")
     expect(visit.page.locator("[data-form=replace] [data-choice='1']")).to_be_focused()
     note.press("1")  # by its first child
