@@ -333,7 +333,8 @@ async function start() {
       if (error.status !== 401) {
         // Without data, nothing else on the page does anything.
         for (const pane of main.querySelectorAll(":scope > section")) pane.hidden = true;
-        at("loading").textContent = error.status ? error.message : say("network.not_loaded");
+        const why = error.status ? error.message : say("network.not_loaded");
+        at("loading").replaceChildren(why, " ", element("a", { href: "/" }, say("queue.back")));
         if (!error.status) console.error(error);
         return;
       }

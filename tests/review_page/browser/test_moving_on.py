@@ -92,3 +92,11 @@ def test_a_submission_that_is_not_possible_goes_to_what_is_missing(
     served.until(visit, "n4", lambda state: "N18.30" in state.codes)
     note.press("Control+Enter")
     served.until(visit, "n4", lambda state: state.submitted)
+
+
+def test_a_note_that_is_not_for_one_leads_back(served: Served, new_visit: NewVisit) -> None:
+    visit = new_visit(served.server.address)
+    visit.refusals |= {403, 404}
+    page = visit.go("/notes/1/3")  # there is no second reading to settle
+    page.locator("#loading").get_by_role("link", name="All notes").click()
+    expect(page.get_by_role("heading", name="Notes to review")).to_be_visible()
