@@ -292,8 +292,8 @@ class NotePage {
   #showMissing() {
     const { undecided, stops } = this.review;
     if (undecided.length) {
-      const { open } = this.review.groups();
-      this.list.choose(open.includes(this.list.chosen) ? this.list.chosen : undecided[0].code, { isFocused: true });
+      const { chosen } = this.list;
+      this.list.choose(undecided.includes(chosen) ? chosen : undecided[0], { isFocused: true });
     } else if (stops.length) this.findings.focus(stops[0].key);
     announce(this.bar.missing.join(" · "));
   }

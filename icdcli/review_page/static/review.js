@@ -152,14 +152,18 @@ export class Review {
 
   /** Return whether something was to be decided when the page was opened, or is. */
   get hasSuggested() {
-    return this.readings !== null || [...this.suggestions.values()].some((one) => one.predicted);
+    return this.readings !== null || this.numberToDecide > 0;
   }
 
-  /** Return the suggestions above the threshold that aren't decided. */
+  /** Return how many codes are to be decided, those that are decided included. */
+  get numberToDecide() {
+    const predicted = [...this.suggestions.values()].filter((one) => one.predicted);
+    return new Set([...predicted.map((one) => one.code), ...this.#codesOfReadings()]).size;
+  }
+
+  /** Return the codes that must be decided before a submission: of the model, and of readings. */
   get undecided() {
-    return [...this.suggestions.values()].filter(
-      (one) => one.predicted && !this.isDecided(one.code),
-    );
+    return this.groups().open;
   }
 
   /** Return the decision that makes a code one of the note's codes. */

@@ -83,7 +83,7 @@ export class StatusBar {
   }
 
   drawProgress(review) {
-    const all = [...review.suggestions.values()].filter((one) => one.predicted).length;
+    const all = review.numberToDecide;
     const done = all - review.undecided.length;
     const bar = document.getElementById("progress");
     bar.max = Math.max(1, all);

@@ -20,6 +20,7 @@ STATIC = Path(icdcli.__file__).parent / "review_page" / "static"
 HOST = "http://page.test"
 ALPHABET = "ab \nKé한\u0301😀👩🏽‍🌾💊"
 CODES = ("I10", "E11.9", "J18.9", "486", "R07.9")
+EMPTY = {"number": 0, "order": [], "comments": [], "overrides": {}, "submitted": False}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,28 @@ def comparable(state: dict[str, Any]) -> dict[str, Any]:
         # The order may have codes that were rejected later; those that count are compared.
         "order": [code for code in state["order"] if code in codes],
     }
+
+
+def test_an_adjudicator_decides_on_codes_that_only_readers_found(scripts: Page) -> None:
+    def state(**statuses: str) -> dict[str, Any]:
+        decisions = {code: {"status": status} for code, status in statuses.items()}
+        codes = [code for code, status in statuses.items() if status == "accepted"]
+        return {**EMPTY, "decisions": decisions, "codes": codes}
+
+    suggestions = [{"code": "I10", "predicted": True, "evidence": []}]
+    readings = [{"state": state(I10="accepted", Z51="accepted")}, {"state": state(I10="rejected")}]
+    data = {"note": {"text": ""}, "suggestions": suggestions, "readings": readings}
+    found = scripts.evaluate(
+        """async ([data, states]) => {
+          const { Review } = await import("/review.js");
+          return states.map((state) => {
+            const review = new Review({ ...data, state });
+            return [review.undecided, review.numberToDecide];
+          });
+        }""",
+        [data, [state(), state(I10="accepted"), state(I10="accepted", Z51="rejected")]],
+    )
+    assert found == [[["I10", "Z51"], 2], [["Z51"], 2], [[], 2]]
 
 
 def test_pieces_and_paragraphs_lose_no_character(scripts: Page) -> None:
