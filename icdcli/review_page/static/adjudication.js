@@ -43,14 +43,24 @@ function readingOf({ reviewer, state }, code) {
 
 /** Return the decisions that settle all undecided codes on which the readings agree. */
 export function agreed(review) {
-  return review
+  const settled = review
     .groups()
     .open.filter((code) => !review.differs(code))
     .map((code) => {
       const states = review.readings.map((one) => one.state.decisions[code]);
       if (states.some(counts)) return review.taking(code);
+      const [by, other] = states.map((one) => one?.replaced_by);
+      // Not by a code that isn't one of the note's any more.
+      if (by && by === other && (review.isOfNote(by) || !review.isDecided(by))) {
+        return { kind: "replace", details: { code, by } };
+      }
       const reason = states.find((one) => one?.reason)?.reason;
       return reason && { kind: "reject", details: { code, reason } };
     })
     .filter(Boolean);
+  // A code can be added only before it replaces another one.
+  return [
+    ...settled.filter((one) => one.kind !== "replace"),
+    ...settled.filter((one) => one.kind === "replace"),
+  ];
 }

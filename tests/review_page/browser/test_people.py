@@ -171,6 +171,34 @@ def test_what_one_typed_is_not_stored_as_another_s(served: Served, new_visit: Ne
     assert [event.author for event in served.events("n3")] in ([], ["ana"])
 
 
+def test_what_both_readers_replaced_is_settled_at_once(
+    tmp_path: Path, serve: Serve, new_visit: NewVisit
+) -> None:
+    served = made(tmp_path, serve, count=1, double_share=1.0)
+    for name in ("ana", "ben"):
+        visit = signed_in(new_visit, served, name)
+        visit.page.get_by_role("button", name="Next note").click()
+        visit.page.wait_for_url("**/notes/**")
+        note = NotePage(visit).ready()
+        for code in ("J18.9", "I10", "E11.9", "R50.9", "R05.9"):
+            note.button(f"Accept {code}").click()
+        note.choose("N18.3")
+        note.press("r")
+        note.code("N18.3").get_by_role("button", name="N18.30").click()
+        expect(note.button("Submit")).to_be_enabled()
+        note.button("Submit").click()
+        expect(visit.page.get_by_text("nothing left for you")).to_be_visible()
+    eva = signed_in(new_visit, served, "eva")
+    note = served.open(eva, "n1", reading=3)
+    expect(eva.page.locator("#progress-text")).to_have_text("0 of 7 decided")
+    note.button("Accept what both agree on").click()
+    expect(note.button("Submit")).to_be_enabled()
+    note.button("Submit").click()
+    state = served.until(eva, "n1", lambda state: state.submitted, reading=3)
+    assert set(state.codes) == {"J18.9", "I10", "E11.9", "R50.9", "R05.9", "N18.30"}
+    assert state.decisions["N18.3"].replaced_by == "N18.30"
+
+
 def test_blind_readings_and_adjudication(tmp_path: Path, serve: Serve, new_visit: NewVisit) -> None:
     served = made(tmp_path, serve, count=1, double_share=1.0)
     ana, ben, eva = (signed_in(new_visit, served, name) for name in ("ana", "ben", "eva"))
