@@ -44,12 +44,12 @@ from icdcli.lexical.linear.ridge import (
     add_products,
     factor,
     halved,
-    joined,
     label_parts,
     no_products,
     rounded,
     solve_in_place,
     solved,
+    upper_half,
     weights_of,
 )
 from icdcli.lexical.ngram_features import (
@@ -355,7 +355,7 @@ class NgramRidge:
             )
             first += len(sketch_BM)
             del sketch_BM
-        factor_MM = factor(joined(products), penalty)
+        factor_MM = factor(upper_half(products), penalty)
         solve_in_place(factor_MM, moments_LM)
         if lean:
             del factor_MM

@@ -23,7 +23,7 @@ Products = list[NDArray[np.float64]]
 def no_products(columns: int) -> Products:
     """Return the inner products of some columns without any document.
 
-    The matrix is symmetric, so half of it is enough. It has all its memory only from `joined` on.
+    The matrix is symmetric, so half of it is enough. `upper_half` returns all of it.
     """
     begins = range(0, columns, _COLUMNS)
     return [np.zeros((min(_COLUMNS, columns - begin), columns - begin)) for begin in begins]
@@ -36,7 +36,7 @@ def add_products(products: Products, sketch_BM: NDArray[np.float32]) -> None:
         rows += part_BM.T @ sketch_BM[:, begin:]
 
 
-def joined(products: Products) -> NDArray[np.float64]:
+def upper_half(products: Products) -> NDArray[np.float64]:
     """Return a matrix whose upper half is that of the products, which are removed meanwhile."""
     columns = products[0].shape[1]
     gram_MM = np.zeros((columns, columns))
