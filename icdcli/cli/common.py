@@ -1,15 +1,20 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from icdcli import light_transformers
 from icdcli.cli.completion import complete_override, complete_run
 from icdcli.garbage import import_quickly
+from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
+from icdcli.run_dir import CHECKPOINTS, RunDir
+
+if TYPE_CHECKING:
+    from icdcli.explain.spans import FindEvidence
+    from icdcli.model.coding_model import CodingModel
 
 Overrides = Annotated[
     list[str] | None,
@@ -136,8 +141,16 @@ def import_visibly(
         import_quickly(module)
 
 
-def run_to_evaluate(folder: Path, output: Output) -> RunDir:
-    """Open a run, and import what evaluates it."""
+def run_to_evaluate(folder: Path, output: Output, evidence: bool = False) -> RunDir:
+    """Open a run, and import what evaluates it, and what finds evidence if it's requested."""
     run = RunDir.open(folder)
-    import_visibly("icdcli.evaluation.run", output, predicts=True)
+    network = evidence or not any(is_tfidf(run.checkpoint(name)) for name in CHECKPOINTS)
+    import_visibly("icdcli.evaluation.run", output, predicts=True, network=network)
     return run
+
+
+def finder_of(model: "CodingModel") -> "FindEvidence":
+    """Return what finds the words behind a model's codes; for networks, it needs PyTorch."""
+    from icdcli.explain.evidence import evidence_finder
+
+    return evidence_finder(model)

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.behavior import tested_behavior
-from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split, run_to_evaluate
+from icdcli.cli.common import (
+    CpuPrecision,
+    Device,
+    Json,
+    Load,
+    Run,
+    Split,
+    finder_of,
+    run_to_evaluate,
+)
 from icdcli.errors import ConfigError
 from icdcli.io.files import writing
 from icdcli.report.console import Output
@@ -57,11 +66,10 @@ def evaluate(
             "--evidence: is part of the page that --html writes. Add --html, "
             "or use `icdcode show-predictions --evidence`."
         )
-    run = run_to_evaluate(run_dir, output := Output(json))
+    run = run_to_evaluate(run_dir, output := Output(json), evidence)
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
-    from icdcli.explain.evidence import evidence_finder
     from icdcli.report.html import PAGE, evaluation_page, write_page
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
@@ -69,7 +77,7 @@ def evaluate(
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress, cpu_precision)
         corpus = opened.corpus
-        find = evidence_finder(opened.model) if evidence else None
+        find = finder_of(opened.model) if evidence else None
         split = split or default_split(corpus, output.warn)
         evaluation = evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
         tested = tested_behavior(opened, output, on_progress) if html and behavior else None

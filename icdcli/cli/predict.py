@@ -225,12 +225,13 @@ def predict(
     from icdcli.predict.shards.records import Shard
 
     refuse_url(run_dir, str(run_dir))
-    network = not is_tfidf(require_checkpoint(run_dir, load))
+    tfidf = is_tfidf(require_checkpoint(run_dir, load))
     for option, value in (("format", format), ("shard", shard), ("concepts", concepts)):
         if output is None and value is not None:
             raise ConfigError(f"--{option}: is for files. Add --output.")
     if engine is not None:
         require_use_of_ray(files, output, shard, device)
+    network = not tfidf or evidence or format is not None  # some formats have evidence
     import_visibly("icdcli.predict.run", Output(json), predicts=True, network=network)
     only_checks = None if format in ("omop-conditions", "omop-procedures") else date_column
     checking = _checking(check or resolve, resolve, date, only_checks)

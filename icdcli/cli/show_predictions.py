@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, run_to_evaluate
+from icdcli.cli.common import Device, Json, Load, Run, Split, finder_of, run_to_evaluate
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
@@ -39,15 +39,14 @@ def show_predictions(
     Example: icdcode show-predictions outputs/laptop/laptop -n 5
     """
     output = Output(json)
-    run = run_to_evaluate(run_dir, output)
+    run = run_to_evaluate(run_dir, output, evidence)
     from icdcli.evaluation.run import default_split, open_run
     from icdcli.evaluation.sample import sample_run
-    from icdcli.explain.evidence import evidence_finder
 
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         split = split or default_split(opened.corpus, output.warn)
-        find = evidence_finder(opened.model) if evidence else None
+        find = finder_of(opened.model) if evidence else None
         samples = sample_run(
             opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
         )

@@ -17,7 +17,6 @@ from icdcli.data.corpus.migrated import corpus_for_run
 from icdcli.data.corpus.reader import Corpus
 from icdcli.data.corpus.views import corpus_of_run
 from icdcli.data.token_cache import use_workers
-from icdcli.distributed.devices import find_device
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate as ablate_parts
 from icdcli.evaluation.acceptance.measuring import measure_acceptance
@@ -102,9 +101,9 @@ def open_run(
     config = load_config(run.args, [] if device is None else [f"device={device}"])
     use_workers(config.data.workers)
     find_checkpoint(run, load)  # preparing the data may take long
-    chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
+    chosen = "cpu" if config.model.is_baseline else _found(config.run.device)
     corpus = corpus_of_run(config.data, on_warning, on_progress)
-    loaded = load_checkpoint(run.root, load, str(chosen), on_warning, cpu_precision)
+    loaded = load_checkpoint(run.root, load, chosen, on_warning, cpu_precision)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
     corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
     same_codes = model.labels.codes == corpus.labels.codes
@@ -120,6 +119,13 @@ def open_run(
             "Restore the tables and data options of the run, or train again."
         )
     return OpenRun(run, load, loaded.folder, config, corpus, model, loaded.manifest)
+
+
+def _found(device: str | list[int]) -> str:
+    """Return the name of a network's device, which this machine must have."""
+    from icdcli.distributed.devices import find_device  # imports torch, for networks alone
+
+    return str(find_device(device))
 
 
 def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:

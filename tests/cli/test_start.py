@@ -68,6 +68,16 @@ def test_a_tfidf_model_predicts_without_pytorch(icdcode, tmp_path, monkeypatch):
     assert Path("codes.jsonl").read_bytes() == Path("again.jsonl").read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["evaluate", "show-predictions"])
+def test_a_tfidf_model_is_evaluated_without_pytorch(command, icdcode, tmp_path, monkeypatch):
+    words = [command, "runs/tfidf", "--json"]
+    answer, imported = run_on_stored(words, OF_NETWORKS, tmp_path)
+    assert imported == []
+    monkeypatch.chdir(tmp_path / "stored")
+    assert icdcode(*words).out.splitlines() == answer
+
+
 def test_tables_of_cues_are_read_with_the_model_not_with_the_first_note(tmp_path, monkeypatch):
     shutil.copytree(STORED, tmp_path / "stored", symlinks=True)
     monkeypatch.chdir(tmp_path / "stored")
