@@ -33,6 +33,7 @@ LAYERS = (
         "offline",
     },
     {"icd", "metrics"},
+    {"boosting"},
     {"data"},
     {"lexical"},
     {"model"},

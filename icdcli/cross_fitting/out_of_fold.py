@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from icdcli.cross_fitting.second_stage_fitting import (
     StageRows,
-    fit_trees,
     reordered,
     second_stage,
     stage_rows,
+    stage_trees,
 )
 from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.evaluation.fusion_fitting import fit_fusion
@@ -180,10 +180,10 @@ class OutOfFold:
         for group in np.unique(group_N):
             own_N = group_N == group
             others_C = ~own_N[rows.documents_C]
-            trees = fit_trees(rows.features_CX[others_C], gold_C[others_C])
+            trees = stage_trees(rows.features_CX[others_C], gold_C[others_C])
             scores_NL[own_N] = _sigmoid(reordered(trees, rows, fused_NL, own_N))
         scores_NL[~self.candidates_NL[rows_N]] = 0
-        trees = fit_trees(rows.features_CX, gold_C)
+        trees = stage_trees(rows.features_CX, gold_C)
         counts_L = self.targets_NL[rows_N].sum(axis=0)
         stage = second_stage(trees, tuple(self.parts), self.labels.codes, counts_L)
         return replace(fusion, second_stage=stage), scores_NL

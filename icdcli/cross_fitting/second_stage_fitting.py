@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.boosting.fitting import TreeOptions, fit_trees
+from icdcli.boosting.trees import Trees
 from icdcli.metrics.arrays import Booleans
 from icdcli.model.second_stage.candidates import (
     LabelFacts,
@@ -17,19 +19,8 @@ from icdcli.model.second_stage.candidates import (
     without_impossible,
 )
 from icdcli.model.second_stage.reordering import SecondStage
-from icdcli.model.second_stage.trees import Trees
 
-_OPTIONS = {
-    "max_iter": 150,
-    "learning_rate": 0.06,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 40,
-    "l2_regularization": 10.0,
-    "max_features": 0.5,
-    "early_stopping": False,
-    "random_state": 0,
-}
-_SAME = 1e-6
+_OPTIONS = TreeOptions(trees=150, learning_rate=0.06)
 
 
 @dataclass(frozen=True)
@@ -80,16 +71,9 @@ def stage_rows(
     return StageRows(documents_C, np.concatenate(labels), np.concatenate(features))
 
 
-def fit_trees(features_CX: NDArray[np.float32], gold_C: Booleans) -> Trees:
+def stage_trees(features_CX: NDArray[np.float32], gold_C: Booleans) -> Trees:
     """Fit trees whose sum is the log-odds that a candidate is gold."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(**_OPTIONS).fit(features_CX, gold_C)
-    trees = _arrays_of(model)
-    some_CX = features_CX[:: max(len(features_CX) // 1_000, 1)]
-    if np.abs(trees.sums(some_CX) - model.decision_function(some_CX)).max() > _SAME:
-        raise RuntimeError("this version of scikit-learn stores its trees in another way")
-    return trees
+    return fit_trees(features_CX, gold_C, _OPTIONS)
 
 
 def reordered(
@@ -111,23 +95,3 @@ def second_stage(
 ) -> SecondStage:
     """Return a second stage for models fitted to documents with these counts of codes."""
     return SecondStage(parts, LabelFacts(codes, counts_L), trees)
-
-
-def _arrays_of(model: object) -> Trees:
-    """Return the trees of scikit-learn's model as arrays."""
-    nodes = [stage[0].nodes for stage in model._predictors]  # type: ignore[attr-defined]
-    starts = np.cumsum([0, *map(len, nodes)])[:-1]
-    every = np.concatenate(nodes)
-    offset_D = np.repeat(starts, [len(each) for each in nodes])
-    own_D = np.arange(len(every))
-    leaf_D = every["is_leaf"].astype(bool)
-    return Trees(
-        baseline=float(np.ravel(model._baseline_prediction)[0]),  # type: ignore[attr-defined]
-        roots_T=starts.astype(np.int32),
-        feature_D=np.where(leaf_D, 0, every["feature_idx"]).astype(np.int32),
-        threshold_D=np.where(leaf_D, 0.0, every["num_threshold"]),
-        left_D=np.where(leaf_D, own_D, every["left"] + offset_D).astype(np.int32),
-        right_D=np.where(leaf_D, own_D, every["right"] + offset_D).astype(np.int32),
-        value_D=np.where(leaf_D, every["value"], 0.0),
-        depth=int(every["depth"].max(initial=0)),
-    )

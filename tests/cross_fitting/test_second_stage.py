@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from icdcli.boosting.fitting import TreeOptions
 from icdcli.cross_fitting import second_stage_fitting
 from icdcli.cross_fitting.out_of_fold import OutOfFold
 from icdcli.data.corpus.reader import Documents, Labels
@@ -17,8 +18,7 @@ DOCUMENTS, BLOCKS = 120, 8
 
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
-    monkeypatch.setitem(second_stage_fitting._OPTIONS, "max_iter", 30)
-    monkeypatch.setitem(second_stage_fitting._OPTIONS, "learning_rate", 0.2)
+    monkeypatch.setattr(second_stage_fitting, "_OPTIONS", TreeOptions(30, 0.2))
 
 
 @pytest.fixture(scope="module")

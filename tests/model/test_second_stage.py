@@ -2,13 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from icdcli.cross_fitting import second_stage_fitting
+from icdcli.boosting.fitting import TreeOptions, fit_trees
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits
 from icdcli.model.second_stage.candidates import Groups, LabelFacts, candidates, features_of
 from icdcli.model.second_stage.reordering import SecondStage
-from icdcli.model.second_stage.trees import Trees
 
 CODES = tuple(
     f"{letter}{block:02d}.{end}" for letter in "AB" for block in range(7) for end in "0129"
@@ -33,31 +31,8 @@ def stage():
             for row, fused, own in zip(rows, fused_NL, labels, strict=True)
         ]
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(second_stage_fitting._OPTIONS, "max_iter", 20)
-        trees = second_stage_fitting.fit_trees(features, features[:, 2] > 0.5)
+    trees = fit_trees(features, features[:, 2] > 0.5, TreeOptions(20, 0.06))
     return SecondStage(tuple(parts), facts, trees)
-
-
-def test_trees_are_those_of_scikit_learn(monkeypatch):
-    monkeypatch.setitem(second_stage_fitting._OPTIONS, "max_iter", 20)
-    features = DRAW.normal(size=(600, 6)).astype(np.float32)
-    gold = features[:, 0] * features[:, 1] > 0.3
-    trees = second_stage_fitting.fit_trees(features, gold)
-    fitted = HistGradientBoostingClassifier(**second_stage_fitting._OPTIONS).fit(features, gold)
-    new = DRAW.normal(size=(300, 6)).astype(np.float32)
-    assert trees.sums(new) == pytest.approx(fitted.decision_function(new))
-    assert np.mean((trees.sums(new) > 0) == (new[:, 0] * new[:, 1] > 0.3)) > 0.8
-    again = Trees.from_json(json.loads(json.dumps(trees.to_json())))
-    assert np.array_equal(again.sums(new), trees.sums(new))
-
-
-def test_trees_that_do_not_belong_together_are_refused(stage):
-    stored = stage.trees.to_json()
-    with pytest.raises(ValueError, match="don't belong together"):
-        Trees.from_json(stored | {"value_D": stored["value_D"][:-1]})
-    with pytest.raises(ValueError, match="don't belong together"):
-        Trees.from_json(stored | {"left_D": [len(stored["left_D"]), *stored["left_D"][1:]]})
 
 
 def test_best_of_the_other_codes_of_a_group():

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.boosting.trees import Trees
 from icdcli.model.second_stage.candidates import LabelFacts, Row, candidates, features_of
-from icdcli.model.second_stage.trees import Trees
 
 
 @dataclass(frozen=True)

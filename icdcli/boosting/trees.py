@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.io.npz import Arrays
+
 
 @dataclass(frozen=True)
 class Trees:
@@ -53,6 +55,21 @@ class Trees:
             for name, value in vars(self).items()
         }
 
+    def arrays(self) -> Arrays:
+        """Return the arrays that `from_arrays` reads."""
+        return {name: np.atleast_1d(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "Trees":
+        """Return the trees of arrays.
+
+        Raises:
+            ValueError: If they don't belong together.
+            KeyError: If one is missing.
+        """
+        numbers = {"baseline": float(arrays["baseline"][0]), "depth": int(arrays["depth"][0])}
+        return cls.from_json({**arrays, **numbers})
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Trees":
         """Return the trees of a checkpoint.
@@ -75,5 +92,5 @@ class Trees:
         arrays = (trees.feature_D, trees.threshold_D, trees.left_D, trees.right_D)
         outside = nodes and not 0 <= links.min() <= links.max() < nodes
         if {len(array) for array in arrays} != {nodes} or outside:
-            raise ValueError("the trees of the second stage don't belong together")
+            raise ValueError("the trees don't belong together")
         return trees

@@ -1,0 +1,1 @@
+"""Boosted trees: fitted by scikit-learn, stored and applied as plain arrays."""
