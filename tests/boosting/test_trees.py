@@ -35,7 +35,7 @@ def test_trees_are_those_of_scikit_learn(features, gold, trees, monkeypatch):
         "fit",
         lambda self, *given: fitted.append(self) or fit(self, *given),
     )
-    again = fitting.fit_trees(features, gold, TreeOptions(20, 0.06))
+    again = fit_trees(features, gold, TreeOptions(20, 0.06))
     new = DRAW.normal(size=(300, 6)).astype(np.float32)
     assert trees.sums(new) == pytest.approx(fitted[0].decision_function(new))
     assert np.array_equal(again.sums(new), trees.sums(new))

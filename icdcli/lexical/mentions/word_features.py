@@ -54,6 +54,11 @@ def word_features(document: Sequence[str]) -> NDArray[np.int32]:
         return bucket(np.stack(columns, axis=1) * _FIRST + kinds, BITS).astype(np.int32)
 
 
+def stem_hashes(document: Sequence[str]) -> NDArray[np.uint64]:
+    """Return the hash of each word's stem, (W,)."""
+    return np.array([_hashes(word)[1] for word in document], np.uint64)
+
+
 @lru_cache(maxsize=1 << 16)
 def _hashes(word: str) -> tuple[int, ...]:
     """Return hashes of a word: itself, its stem, beginning, two endings, and form."""
