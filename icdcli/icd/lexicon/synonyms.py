@@ -16,6 +16,8 @@ from icdcli.icd.equivalents import equivalents
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.tables import LANGUAGES, rows
 
+_CATEGORY = 3  # characters
+
 
 @cache
 def synonyms(language: str) -> Mapping[str, tuple[str, ...]]:
@@ -36,6 +38,9 @@ def synonyms(language: str) -> Mapping[str, tuple[str, ...]]:
 def synonyms_of(code: str, kind: str, system: str, language: str) -> tuple[str, ...]:
     """Return the synonyms of a code; none for a procedure, or if the language has no table.
 
+    A code without any of its own has those of the codes below it: notes of earlier years have codes
+    that were divided since (``R05``, cough, into ``R05.1`` to ``R05.9``).
+
     Args:
         code: A dotted code or category.
         kind: ``diagnosis`` or ``procedure``.
@@ -44,7 +49,8 @@ def synonyms_of(code: str, kind: str, system: str, language: str) -> tuple[str, 
     """
     if kind != "diagnosis" or language not in LANGUAGES:
         return ()
-    return synonyms(language).get(_icd10(code, system), ())
+    own = _icd10(code, system)
+    return synonyms(language).get(own) or _synonyms_below(language).get(own, ())
 
 
 def expansions_of(code: str, kind: str, system: str, language: str) -> tuple[str, ...]:
@@ -52,6 +58,16 @@ def expansions_of(code: str, kind: str, system: str, language: str) -> tuple[str
     if kind != "diagnosis" or language not in LANGUAGES:
         return ()
     return _expansions(language).get(_icd10(code, system), ())
+
+
+@cache
+def _synonyms_below(language: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the beginning of a dotted ICD-10-CM code to the synonyms of all codes with it."""
+    found: dict[str, dict[str, None]] = {}
+    for code, terms in synonyms(language).items():
+        for length in range(_CATEGORY, len(code)):
+            found.setdefault(code[:length].rstrip("."), {}).update(dict.fromkeys(terms))
+    return MappingProxyType({begin: tuple(terms) for begin, terms in found.items()})
 
 
 def _icd10(code: str, system: str) -> str:

@@ -101,7 +101,7 @@ def test_icd9_has_abbreviations_too() -> None:
     [
         ("I10", ("essential hypertension", "hypertension")),
         ("I48.91", ("atrial fibrillation", "auricular fibrillation")),
-        ("R51", ("headache",)),
+        ("R51", ("headache", "headaches")),
         ("R60.9", ("edema",)),
         ("E11.9", ("type 2 diabetes mellitus", "type 2 diabetes")),
         ("A15.9", ("respiratory tuberculosis", "tuberculosis")),

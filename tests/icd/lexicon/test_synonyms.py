@@ -25,7 +25,25 @@ def test_others_have_none() -> None:
     assert synonyms_of("I21.9", "diagnosis", "icd10", "fi") == ()
     assert synonyms_of("nonsense", "diagnosis", "icd9", "en") == ()
     # Several codes of ICD-10-CM stand for this one.
-    assert synonyms_of("V45.89", "diagnosis", "icd9", "en") == ()
+    assert synonyms_of("413.9", "diagnosis", "icd9", "en") == ()
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("divided", ["R05", "M54.5", "C50.9"])
+def test_a_code_that_was_divided_has_the_words_of_its_parts(divided: str, language: str) -> None:
+    parts = {
+        term
+        for code, terms in synonyms(language).items()
+        if code.startswith(divided) and code != divided
+        for term in terms
+    }
+    assert set(synonyms_of(divided, "diagnosis", "icd10", language)) == parts != set()
+
+
+@pytest.mark.parametrize("language", ["en", "es", "ko"])
+def test_a_code_with_words_of_its_own_has_no_others(language: str) -> None:
+    for code, terms in synonyms(language).items():
+        assert synonyms_of(code, "diagnosis", "icd10", language) == terms
 
 
 def test_an_official_title_is_not_repeated() -> None:
