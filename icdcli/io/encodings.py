@@ -103,8 +103,8 @@ class Utf8Reader(io.RawIOBase):
             raw: The stream.
             named: The encoding if there is no mark; None: UTF-8, or what `recognize` returns.
             recognize: Returns the encoding of the complete content if that isn't UTF-8; None: it is
-                in doubt, so that the bytes are passed on. It isn't asked if an encoding is named:
-                invalid UTF-8 is then passed on, so that whoever reads the lines can name one.
+                in doubt, so that the bytes are passed on. It isn't called if an encoding is named:
+                invalid UTF-8 is then passed on, and the reader of the lines reports the line.
         """
         super().__init__()
         self.encoding = named or "utf-8"
