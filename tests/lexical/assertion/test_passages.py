@@ -49,11 +49,17 @@ _HIDDEN = {
     "reacción adversa a medicamento",
     "reacción alérgica",
 }
-# Half of these are "reacción adversa a …"; others are of a mother, or have "no" in them.
-_SHARE_HIDDEN = {"es": 0.015}
 
 
 def _terms(language: str) -> list[str]:
+    """Return names of diseases: the lexicon's; in Spanish those of a list that stays the same."""
+    if language == "es":
+        rows = (_HERE / "names_es.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        return [term for code, term in (row.split("\t") for row in rows) if code[0] not in "VWXYZ"]
+    return _all_terms(language)
+
+
+def _all_terms(language: str) -> list[str]:
     named = synonyms(language).items()
     return [term for code, terms in named if code[0] not in "VWXYZ" for term in terms]
 
@@ -63,8 +69,7 @@ def test_no_name_of_a_disease_has_a_cue_that_hides_it(language: str) -> None:
     reader, terms = reader_of(built_in_cues(language)), _terms(language)
     assert len(terms) > 500
     kept = {Assertion.AFFIRMED, Assertion.HISTORICAL}
-    hidden = {term for term in terms if not kept.issuperset(reader.read(term).classes_S)} - _HIDDEN
-    assert len(hidden) <= _SHARE_HIDDEN.get(language, 0) * len(terms), hidden
+    assert {term for term in terms if not kept.issuperset(reader.read(term).classes_S)} <= _HIDDEN
 
 
 @pytest.mark.parametrize(
@@ -78,4 +83,19 @@ def test_few_names_of_diseases_end_a_denial(language: str, before: str, after: s
         for term in _terms(language)
         if not reader.read(before + term + after).of_span(begin, begin + len(term))
     ]
-    assert len(affirmed) <= max(3, 0.012 * len(_terms(language))), affirmed
+    assert len(affirmed) <= 3, affirmed
+
+
+@pytest.mark.slow
+def test_no_more_names_of_the_complete_lexicon_are_misread_than_measured() -> None:
+    """Of 39,021 Spanish names; half of the hidden ones are "reacción adversa a …"."""
+    reader, terms = reader_of(built_in_cues("es")), _all_terms("es")
+    kept = {Assertion.AFFIRMED, Assertion.HISTORICAL}
+    assert len({term for term in terms if not kept.issuperset(reader.read(term).classes_S)}) <= 555
+    for before, after, measured in (("Niega ", ".", 265), ("", ": no", 444)):
+        affirmed = [
+            term
+            for term in terms
+            if not reader.read(before + term + after).of_span(len(before), len(before) + len(term))
+        ]
+        assert len(affirmed) <= measured, affirmed
