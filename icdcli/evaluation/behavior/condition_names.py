@@ -52,7 +52,7 @@ _NO_NOUN = {
     r"known|current|active|heavy|the|is|has|had|was|body|light-?headed|unwell|senile|"
     r"unconscious|pregnant|overweight|underweight|obese|blue)\b(?! (?:skin|urine|stools?|lungs?))"
     r"|\b(?:smoker|drinker|diabetic|asthmatic|alcoholic|epileptic|patient|addict|user|dependent)$"
-    r"|^\S*(?:ed|ive|ile|emic|tic|oid|enic|ious|ish)$(?<!bleed)(?<!\bcolic)(?<!typhoid)(?<!carcinoid)"
+    r"|^\S*(?:ed|ive|ile|emic|tic|matous|oid|enic|ious|ish)$(?<!bleed)(?<!\bcolic)(?<!typhoid)(?<!carcinoid)"
     r"(?<!sarcoid)|(?:^| )(?:swallows|sleep too much)$",
     "es": r"^(?:\S*(?:oso|osa|ador|adora|enso|ensa|émico|émica|bético|bética|mático|mática|éptico|"
     r"éptica|hólico|hólica)|febril|obes[oa]|anticoagulad[oa]|mareado|mareada|confuso|confusa|inconsciente|"

@@ -62,12 +62,21 @@ def expansions_of(code: str, kind: str, system: str, language: str) -> tuple[str
 
 @cache
 def _synonyms_below(language: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the beginning of a dotted ICD-10-CM code to the synonyms of all codes with it."""
+    """Return the beginning of a dotted ICD-10-CM code to the synonyms of all codes with it.
+
+    Those of unspecified codes come first.
+    """
     found: dict[str, dict[str, None]] = {}
-    for code, terms in synonyms(language).items():
+    for code in sorted(synonyms(language), key=_is_specified):
+        terms = synonyms(language)[code]
         for length in range(_CATEGORY, len(code)):
             found.setdefault(code[:length].rstrip("."), {}).update(dict.fromkeys(terms))
     return MappingProxyType({begin: tuple(terms) for begin, terms in found.items()})
+
+
+def _is_specified(code: str) -> bool:
+    """Return if a code doesn't end with 9, before the letter of an initial encounter."""
+    return not code.removesuffix("A").endswith("9")
 
 
 def _icd10(code: str, system: str) -> str:

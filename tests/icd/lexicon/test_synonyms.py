@@ -14,6 +14,8 @@ from icdcli.icd.lexicon.synonyms import synonyms, synonyms_of
         ("J18.9", "icd10", "ko", "폐렴"),
         ("428.0", "icd9", "en", "cardiac failure"),
         ("401.9", "icd9", "es", "hipertensión arterial"),
+        ("S72.009A", "icd10", "es", "fractura de cadera"),
+        ("W54.0XXA", "icd10", "en", "dog bite"),
     ],
 )
 def test_a_code_has_the_words_of_notes(code: str, system: str, language: str, term: str) -> None:
@@ -48,3 +50,8 @@ def test_a_code_with_words_of_its_own_has_no_others(language: str) -> None:
 
 def test_an_official_title_is_not_repeated() -> None:
     assert "Essential (primary) hypertension" not in synonyms("en")["I10"]
+
+
+def test_the_words_of_the_unspecified_part_come_first() -> None:
+    assert synonyms_of("R51", "diagnosis", "icd10", "en")[0] in synonyms("en")["R51.9"]
+    assert "R51.0" in synonyms("en")

@@ -3,17 +3,18 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.synonyms import synonyms
 from icdcli.icd.lexicon.tables import LANGUAGES, rows
-from icdcli.icd.terms import inclusion_terms
+from icdcli.icd.terms import inclusion_terms, tabular_list
 from icdcli.icd.titles import title_of
 from icdcli.lexical.words import words
 
 
-@pytest.mark.parametrize(("language", "codes"), [("en", 1_500), ("es", 10_000), ("ko", 300)])
+@pytest.mark.parametrize(("language", "codes"), [("en", 10_000), ("es", 10_000), ("ko", 4_000)])
 def test_enough_codes_have_synonyms(language: str, codes: int) -> None:
     assert len(synonyms(language)) >= codes
 
@@ -26,6 +27,21 @@ def test_there_are_enough_abbreviations(language: str, count: int) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_of_a_synonym_exists(language: str) -> None:
     assert [code for code in synonyms(language) if not title_of(code, "diagnosis", "icd10")] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_code_that_only_lacks_the_encounter_leaves_its_synonyms_to_the_first(
+    language: str,
+) -> None:
+    edition = tabular_list()
+    codes = frozenset(edition.codes)
+    assignable = {edition.codes[row] for row in np.flatnonzero(edition.assignable_R)}
+    unreached = [
+        code
+        for code in synonyms(language)
+        if code not in assignable and code.count(".") and f"{code:X<7}A" in codes
+    ]
+    assert unreached == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
