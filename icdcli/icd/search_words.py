@@ -99,6 +99,8 @@ def likest(word: str, others: Sequence[str]) -> list[str]:
 @lru_cache(20_000)
 def words_in(text: str) -> tuple[str, ...]:
     """Return the words of a text in small letters, without accents."""
+    if text.isascii():  # most terms
+        return tuple(_WORD.findall(text.lower()))
     apart = unicodedata.normalize("NFKD", text.lower())
     plain = "".join(sign for sign in apart if not unicodedata.combining(sign))
     return tuple(_WORD.findall(unicodedata.normalize("NFC", plain)))  # which joins Korean syllables
