@@ -20,7 +20,7 @@ from icdcli.model.second_stage.candidates import (
 )
 from icdcli.model.second_stage.reordering import SecondStage
 
-_OPTIONS = TreeOptions(trees=150, learning_rate=0.06)
+_OPTIONS = TreeOptions(trees=300, learning_rate=0.03)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,18 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from icdcli.boosting.fitting import TreeOptions, fit_trees
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits
-from icdcli.model.second_stage.candidates import Groups, LabelFacts, candidates, features_of
+from icdcli.model.second_stage.candidates import (
+    CandidateNumbers,
+    Groups,
+    LabelFacts,
+    candidates,
+    features_of,
+)
 from icdcli.model.second_stage.reordering import SecondStage
 
 CODES = tuple(
@@ -62,19 +69,25 @@ def test_a_document_has_the_same_scores_in_any_batch(stage):
         assert alone.tobytes() == together[[row]].tobytes()
 
 
-def test_codes_that_are_no_candidates_stay_behind(stage, monkeypatch):
-    monkeypatch.setattr("icdcli.model.second_stage.candidates._BEST", 5)
-    monkeypatch.setattr("icdcli.model.second_stage.candidates._BEST_OF_PART", 2)
+def test_codes_that_are_no_candidates_stay_behind(stage):
+    numbers = CandidateNumbers(5, 2)
     parts = parts_of(1)
     row = {name: part[0] for name, part in parts.items()}
     fused_L = parts["evidence"][0]
-    chosen = candidates(row, fused_L)
+    chosen = candidates(row, fused_L, numbers)
     assert 5 <= len(chosen) <= 5 + 3 * 2
     assert set(np.argsort(-fused_L)[:5]) <= set(chosen.tolist())
-    logits_L = stage.of_document(row, fused_L)
+    logits_L = replace(stage, numbers=numbers).of_document(row, fused_L)
     others = np.setdiff1d(np.arange(len(CODES)), chosen)
     assert logits_L[others].max() <= logits_L[chosen].min()
     assert (logits_L[others] <= fused_L[others]).all()
+
+
+def test_a_checkpoint_of_before_has_as_many_candidates_as_its_trees_were_fitted_to(stage):
+    stored = json.loads(json.dumps(replace(stage, numbers=CandidateNumbers(7, 3)).to_json()))
+    assert SecondStage.from_json(stored).numbers == (7, 3)
+    del stored["candidates"]
+    assert SecondStage.from_json(stored).numbers == (60, 15)
 
 
 def test_a_fusion_keeps_its_second_stage(stage):

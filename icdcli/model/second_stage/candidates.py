@@ -16,18 +16,33 @@ Shapes: L labels, G groups of them, C candidates, X features.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-_BEST, _BEST_OF_PART = 60, 15
-"""The number of codes with the highest fused logit, and of each part, that are candidates."""
 
 _IMPOSSIBLE = np.float32(-50)
 _GROUPED = ("evidence", "descriptions")
 
 Row = Mapping[str, NDArray[np.float32]]
 """Part to the scores_L of one document."""
+
+
+class CandidateNumbers(NamedTuple):
+    """How many codes are candidates.
+
+    Attributes:
+        fused: The number of those with the highest fused logit.
+        of_part: The number of those with the highest score of each part.
+    """
+
+    fused: int
+    of_part: int
+
+
+CANDIDATE_NUMBERS = CandidateNumbers(100, 25)
+EARLIER_CANDIDATE_NUMBERS = CandidateNumbers(60, 15)
+"""Those of checkpoints that name none."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +119,12 @@ class Groups:
         return np.cumsum(self._sizes_G) - self._sizes_G
 
 
-def candidates(row: Row, fused_L: NDArray[np.float32]) -> NDArray[np.int64]:
+def candidates(
+    row: Row, fused_L: NDArray[np.float32], numbers: CandidateNumbers = CANDIDATE_NUMBERS
+) -> NDArray[np.int64]:
     """Return the codes that a document's second stage scores, ascending."""
-    best = [_highest(fused_L, _BEST)]
-    best += [_highest(scores_L, _BEST_OF_PART) for scores_L in row.values()]
+    best = [_highest(fused_L, numbers.fused)]
+    best += [_highest(scores_L, numbers.of_part) for scores_L in row.values()]
     return np.unique(np.concatenate(best))
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.boosting.trees import Trees
-from icdcli.model.second_stage.candidates import LabelFacts, Row, candidates, features_of
+from icdcli.model.second_stage.candidates import (
+    CANDIDATE_NUMBERS,
+    EARLIER_CANDIDATE_NUMBERS,
+    CandidateNumbers,
+    LabelFacts,
+    Row,
+    candidates,
+    features_of,
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +30,13 @@ class SecondStage:
         parts: The parts whose scores it reads, in this order.
         facts: What it knows about the codes.
         trees: The trees, whose sum is a code's logit.
+        numbers: How many codes of a document are candidates.
     """
 
     parts: tuple[str, ...]
     facts: LabelFacts
     trees: Trees
+    numbers: CandidateNumbers = CANDIDATE_NUMBERS
 
     def again(
         self, parts_BL: Mapping[str, NDArray[np.float32]], fused_BL: NDArray[np.float32]
@@ -45,7 +55,7 @@ class SecondStage:
 
     def of_document(self, row: Row, fused_L: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits_L of one document; codes that are no candidates stay behind."""
-        labels_C = candidates(row, fused_L)
+        labels_C = candidates(row, fused_L, self.numbers)
         features_CX = features_of(row, fused_L, labels_C, self.facts)
         again_C = self.trees.sums(features_CX).astype(np.float32)
         logits_L: NDArray[np.float32] = np.minimum(fused_L, again_C.min(initial=0))
@@ -59,6 +69,7 @@ class SecondStage:
             "codes": list(self.facts.codes),
             "counts": self.facts.counts_L.tolist(),
             "trees": self.trees.to_json(),
+            "candidates": list(self.numbers),
         }
 
     @classmethod
@@ -71,4 +82,5 @@ class SecondStage:
         facts = LabelFacts(tuple(content["codes"]), np.array(content["counts"], np.int64))
         if len(facts.codes) != len(facts.counts_L):
             raise ValueError("the codes and the counts of the second stage don't belong together")
-        return cls(tuple(content["parts"]), facts, Trees.from_json(content["trees"]))
+        numbers = CandidateNumbers(*content.get("candidates", EARLIER_CANDIDATE_NUMBERS))
+        return cls(tuple(content["parts"]), facts, Trees.from_json(content["trees"]), numbers)
