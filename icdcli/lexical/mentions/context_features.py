@@ -8,7 +8,8 @@ These are, for each word:
   longest; their number; the largest share of those that begin here; and the share of the longest
   string that covers each of the words beside it;
 - how often the word occurs in training, its share inside mentions, and that of the words beside it;
-- its place in the document, and the number of words of both.
+- its place in the document and the number of words of the document, which only the trees of
+  earlier checkpoints ask for (`PLACE`), and the number of its letters.
 
 Shapes: W words of a document, M matches of marked strings, X features.
 """
@@ -26,6 +27,10 @@ from icdcli.lexical.mentions.marked_strings import (
 )
 from icdcli.lexical.mentions.word_features import stem_hashes
 from icdcli.metrics.arrays import Floats
+
+PLACE = slice(-3, -1)
+"""The columns of the place and of the document's length: new trees are fitted without them, because
+they mislead in shorter notes than those of training."""
 
 _AROUND, _FAR = 3, -6.0
 _PRIOR = 2.0

@@ -25,7 +25,7 @@ from scipy.special import expit
 from icdcli.boosting.fitting import TreeOptions, fit_trees
 from icdcli.boosting.trees import Trees
 from icdcli.io.npz import Arrays
-from icdcli.lexical.mentions.context_features import context_features
+from icdcli.lexical.mentions.context_features import PLACE, context_features
 from icdcli.lexical.mentions.marked_strings import MarkedStrings
 from icdcli.lexical.mentions.marked_words import Marks
 from icdcli.lexical.mentions.word_features import stem_hashes
@@ -173,6 +173,7 @@ def _fit_second(documents: Sequence[tuple[Sequence[str], Marks]]) -> SecondPass:
             likely_W2 = first.probabilities(document)
             features[number] = context_features(document, likely_W2, strings, own)
     features_CX = np.concatenate([features[number] for number in range(len(some))])
+    features_CX[:, PLACE] = 0  # trees never ask for what is the same everywhere
     inside = np.concatenate([marks.inside_W for _, marks in some])
     begins = np.concatenate([marks.begins_W for _, marks in some])
     trees = (fit_trees(features_CX, inside, _OPTIONS), fit_trees(features_CX, begins, _OPTIONS))
