@@ -11,16 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.boosting.fitting import TreeOptions, fit_trees
+from icdcli.boosting.trees import Trees
 from icdcli.icd.lexicon.translation import TRANSLATED
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.mentions.label_strings import LabelStrings, String
 from icdcli.lexical.mentions.marked_words import Marks, marks_of
-from icdcli.lexical.mentions.mention_model import (
-    FEATURES,
-    MentionModel,
-    MentionPairs,
-    described_strings,
-)
+from icdcli.lexical.mentions.mention_model import MentionModel, described_strings
+from icdcli.lexical.mentions.pairs import NUMBERS, MentionPairs
 from icdcli.lexical.mentions.string_vectors import string_frequencies
 from icdcli.lexical.mentions.tagger import Tagger
 from icdcli.lexical.targets import Annotations
@@ -30,8 +28,10 @@ from icdcli.metrics.newton import logistic
 _FOLDS = 3
 _MOST_DOCUMENTS = 1_000
 _DOUBT = 0.5
+_OPTIONS = TreeOptions(trees=200, learning_rate=0.06)
+_LEAST_DOCUMENTS, _MOST_PAIRS = 100, 1 << 20
 # The prior multiplies the odds of the mention with the worth of the string.
-_PRIOR_K = np.zeros(FEATURES)
+_PRIOR_K = np.zeros(NUMBERS)
 _PRIOR_K[[0, 1, 7]] = 1.0
 
 
@@ -49,8 +49,9 @@ def fit_mentions(
 ) -> MentionModel:
     """Fit to the documents that have annotations.
 
-    The regression is fitted to mentions and strings as new documents have them: those of each
-    document come from a tagger, and from strings, of other documents.
+    The regression and the trees are fitted to mentions and strings as new documents have them:
+    those of each document come from a tagger, and from strings, of other documents. Fewer than a
+    hundred annotated documents are too few for trees.
 
     Args:
         texts: The training documents; read once.
@@ -75,17 +76,32 @@ def fit_mentions(
         language=language,
     )
     some = documents[:: max(1, -(-len(documents) // _MOST_DOCUMENTS))]
-    features, hits = [np.zeros((0, FEATURES))], [np.zeros(0, bool)]
+    numbers, hits = [np.zeros((0, NUMBERS))], [np.zeros(0, bool)]
+    features: list[NDArray[np.float32]] = []
     for fold in range(min(_FOLDS, len(some)) if len(some) > 1 else 0):
         held_out = some[fold::_FOLDS]
         left_out = {id(document) for document in held_out}
         others = _fit(model, [each for each in documents if id(each) not in left_out])
         for document in held_out:
             found = others.find(document.words)
-            features.append(found.features_CK)
+            numbers.append(found.features_CK)
             hits.append(_marked_so(found, document.marks))
-    coefficients_K = logistic(np.concatenate(features), np.concatenate(hits), _PRIOR_K)
-    return replace(_fit(model, documents), coefficients_K=coefficients_K)
+            features.append(others.features(found))
+    hit_C = np.concatenate(hits)
+    coefficients_K = logistic(np.concatenate(numbers), hit_C, _PRIOR_K)
+    trees = None
+    if len(some) >= _LEAST_DOCUMENTS:
+        trees = _fit_trees(np.concatenate(features), hit_C)
+    return replace(_fit(model, documents), coefficients_K=coefficients_K, trees=trees)
+
+
+def _fit_trees(features_CX: NDArray[np.float32], hit_C: NDArray[np.bool_]) -> Trees | None:
+    """Fit to at most a million pairs; None if all are of one kind."""
+    step = -(-len(hit_C) // _MOST_PAIRS)
+    features_CX, hit_C = features_CX[:: max(step, 1)], hit_C[:: max(step, 1)]
+    if hit_C.all() or not hit_C.any():
+        return None
+    return fit_trees(features_CX, hit_C, _OPTIONS)
 
 
 def _document(text: str, annotations: Sequence[tuple[int, str]]) -> _Document:

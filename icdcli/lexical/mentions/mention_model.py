@@ -3,9 +3,10 @@
 A tagger (`icdcli.lexical.mentions.tagger`) finds the stretches of a note that are probably
 mentions. Each is compared with the strings that were marked for each code in training documents,
 and with the code's descriptions, translated if the notes aren't in English: a code that training
-has never seen is found by these. A logistic regression on the numbers of `MentionPairs` gives the
-probability that the mention would be marked for the code. A code's score is that of its best
-mention.
+has never seen is found by these. Boosted trees on these numbers, and on what else the document has
+(`icdcli.lexical.mentions.pair_context`), give the probability that the mention would be marked for
+the code; with few annotated documents, a logistic regression on the numbers alone. A code's score
+is that of its best mention.
 
 The lexicon of evidence (`icdcli.lexical.evidence_lexicon`) looks for the strings themselves. It
 doesn't know which words are likely to be marked at all, nor whether another code's string is more
@@ -17,42 +18,29 @@ L labels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
+from icdcli.boosting.trees import Trees
 from icdcli.data.relabeling import Relabeling
 from icdcli.icd.lexicon.translation import TRANSLATED
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions, translated
 from icdcli.lexical.mentions.label_strings import LabelStrings, description_worth
+from icdcli.lexical.mentions.pair_context import CONTEXT, pair_context
+from icdcli.lexical.mentions.pairs import NUMBERS, MentionPairs
 from icdcli.lexical.mentions.string_vectors import BITS, string_vectors
 from icdcli.lexical.mentions.tagger import TaggedMention, Tagger
 from icdcli.lexical.words import words
 
 WORTH_OF_DESCRIPTION = 0.5
-FEATURES = 14
 _LEAST_WORTH, _LEAST_SHARE = 0.02, 0.3
 _EXACT = 0.999
-
-
-class MentionPairs(NamedTuple):
-    """The pairs of a mention and a code that are worth considering.
-
-    Attributes:
-        mentions: The mentions of the document.
-        mention_C: The mention of each pair.
-        label_C: Its label.
-        features_CK: The numbers that the regression knows about it.
-    """
-
-    mentions: list[TaggedMention]
-    mention_C: NDArray[np.int64]
-    label_C: NDArray[np.int64]
-    features_CK: NDArray[np.float64]
+_TREES = "pairs"
 
 
 @dataclass(frozen=True)
@@ -65,9 +53,10 @@ class MentionModel:
         marked: The strings that were marked for each label; each is worth the share of documents
             with it in which it was marked for this label and no other.
         described: The descriptions of each label.
-        coefficients_K: The coefficients of the regression.
+        coefficients_K: The coefficients of the regression, which counts without trees.
         number_of_labels: L.
         language: The language to translate descriptions to; None: they stay as they are.
+        trees: The trees; None: there were too few documents to fit any.
     """
 
     tagger: Tagger
@@ -77,6 +66,7 @@ class MentionModel:
     coefficients_K: NDArray[np.float64]
     number_of_labels: int
     language: str | None = None
+    trees: Trees | None = None
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL from 0 to 1; 0 for codes that no mention was compared with."""
@@ -110,7 +100,7 @@ class MentionModel:
         distinct = list(dict.fromkeys(strings))
         vectors = string_vectors(distinct, self.idf_H)
         compared = {string: self._compare(vectors[row]) for row, string in enumerate(distinct)}
-        labels, features = [np.zeros(0, np.int64)], [np.zeros((0, FEATURES))]
+        labels, features = [np.zeros(0, np.int64)], [np.zeros((0, NUMBERS))]
         for mention, string in zip(mentions, strings, strict=True):
             label_C, compared_CK = compared[string]
             labels.append(label_C)
@@ -119,6 +109,10 @@ class MentionModel:
             features.append(np.concatenate([own_CK, compared_CK], axis=1))
         mention_C = np.repeat(np.arange(len(mentions)), [len(each) for each in labels[1:]])
         return MentionPairs(mentions, mention_C, np.concatenate(labels), np.concatenate(features))
+
+    def features(self, found: MentionPairs) -> NDArray[np.float32]:
+        """Return what the trees know about pairs, (C, X)."""
+        return pair_context(found, self._strings_L)
 
     def relabeled(self, relabeling: Relabeling) -> "MentionModel":
         """Return the model of another label space; new codes are known by their descriptions."""
@@ -139,6 +133,10 @@ class MentionModel:
             **{f"tagger_{name}": array for name, array in self.tagger.arrays().items()},
             **{f"marked_{name}": array for name, array in self.marked.arrays().items()},
             **{f"described_{name}": array for name, array in self.described.arrays().items()},
+            **{
+                f"{_TREES}_{name}": array
+                for name, array in (self.trees.arrays() if self.trees else {}).items()
+            },
         }
 
     @classmethod
@@ -151,16 +149,19 @@ class MentionModel:
             ValueError: If they don't fit together.
             KeyError: If one is missing.
         """
-        if arrays["coefficients"].shape != (FEATURES,) or arrays["idf"].shape != (1 << BITS,):
+        if arrays["coefficients"].shape != (NUMBERS,) or arrays["idf"].shape != (1 << BITS,):
             raise ValueError("the arrays of mentions have other lengths")
-        tagger, marked, described = (
+        tagger, marked, described, pairs = (
             {
                 name.removeprefix(f"{start}_"): array
                 for name, array in arrays.items()
                 if name.startswith(f"{start}_")
             }
-            for start in ("tagger", "marked", "described")
+            for start in ("tagger", "marked", "described", _TREES)
         )
+        trees = Trees.from_arrays(pairs) if pairs else None
+        if trees is not None and trees.feature_D.max(initial=0) >= NUMBERS + CONTEXT:
+            raise ValueError("the trees of mentions ask for other features")
         return cls(
             Tagger.from_arrays(tagger),
             arrays["idf"],
@@ -169,11 +170,19 @@ class MentionModel:
             arrays["coefficients"],
             number_of_labels,
             language,
+            trees,
         )
 
+    @cached_property
+    def _strings_L(self) -> NDArray[np.int64]:
+        return np.bincount(self.marked.label_E, minlength=self.number_of_labels).astype(np.int64)
+
     def _likely(self, found: MentionPairs) -> NDArray[np.float32]:
-        # Summed pair by pair: a product of matrices rounds by their shapes.
-        sums_C = np.einsum("ck,k->c", found.features_CK, self.coefficients_K)
+        if self.trees is None:
+            # Summed pair by pair: a product of matrices rounds by their shapes.
+            sums_C = np.einsum("ck,k->c", found.features_CK, self.coefficients_K)
+        else:
+            sums_C = self.trees.sums(self.features(found))
         likely_C: NDArray[np.float32] = expit(sums_C).astype(np.float32)
         return likely_C
 

@@ -33,32 +33,63 @@ PARTS = ["mentions"]
 
 @pytest.fixture(scope="module")
 def notes():
-    """Return notes that diagnose some diseases, and name others as those that they don't mean."""
+    """Return too few notes for trees."""
+    return made_up(80)
+
+
+def made_up(number, doubtful=False):
+    """Return notes that diagnose some diseases, and name others as those that they don't mean.
+
+    Args:
+        number: The number of notes.
+        doubtful: Whether annotators marked those in every third note, too.
+    """
     random = Random(0)
     texts, targets, annotations = [], [], []
-    for _ in range(80):
+    for place in range(number):
         found = random.sample(list(DISEASES), 4)
         words = [random.choice(OTHERS) for _ in range(24)]
         words[4:4] = f"diagnostico de {found[0]} hoy".split()
         words[14:14] = f"diagnostico de {found[1]} hoy".split()
         words[24:24] = f"folleto sobre {found[2]} entregado".split()
         texts.append(" ".join(words))
-        targets.append(np.array(sorted(DISEASES[name] for name in found[:2]), np.int32))
-        annotations.append([(DISEASES[name], name) for name in found[:2]])
+        marked = found[: 3 if doubtful and place % 3 == 0 else 2]
+        targets.append(np.array(sorted(DISEASES[name] for name in marked), np.int32))
+        annotations.append([(DISEASES[name], name) for name in marked])
     return texts, targets, annotations
 
 
 @pytest.fixture(scope="module")
 def fitted(notes):
+    return fit(notes)
+
+
+@pytest.fixture(scope="module")
+def with_trees():
+    return fit(made_up(160, doubtful=True))
+
+
+def fit(notes):
     texts, targets, annotations = notes
     return LexicalModel.fit(texts, targets, DESCRIPTIONS, annotations, PARTS, SPANISH)
+
+
+def model_of(lexical):
+    return lexical.fitted["mentions"]
 
 
 def scores_of(model, *texts):
     return model.scores(texts)["mentions"]
 
 
-def test_a_disease_that_annotators_would_mark_has_the_higher_score(fitted):
+def test_only_more_documents_are_enough_for_trees(fitted, with_trees):
+    assert model_of(fitted).trees is None
+    assert model_of(with_trees).trees is not None
+
+
+@pytest.mark.parametrize("model", ["fitted", "with_trees"])
+def test_a_disease_that_annotators_would_mark_has_the_higher_score(model, request):
+    fitted = request.getfixturevalue(model)
     marked, unmarked = scores_of(
         fitted,
         "control diagnostico de gota tofacea hoy",
@@ -88,7 +119,9 @@ def test_without_the_lexicon_titles_are_not_translated(notes):
     assert scores_of(model, "diagnostico de fractura de muñeca izquierda hoy")[0].argmax() != wrist
 
 
-def test_scores_are_the_same_in_every_batch(fitted, notes):
+@pytest.mark.parametrize("model", ["fitted", "with_trees"])
+def test_scores_are_the_same_in_every_batch(model, notes, request):
+    fitted = request.getfixturevalue(model)
     together = scores_of(fitted, *notes[0])
     alone = np.concatenate([scores_of(fitted, text) for text in notes[0]])
     assert np.array_equal(together, alone)
@@ -127,7 +160,9 @@ def test_one_annotated_document_is_enough(notes):
     assert set(scores_of(model, texts[0])[0].argsort()[-2:]) == set(targets[0].tolist())
 
 
-def test_a_saved_model_has_its_scores_and_no_words_of_notes(fitted, notes, tmp_path):
+@pytest.mark.parametrize("model", ["fitted", "with_trees"])
+def test_a_saved_model_has_its_scores_and_no_words_of_notes(model, notes, tmp_path, request):
+    fitted = request.getfixturevalue(model)
     fitted.save(tmp_path)
     loaded = LexicalModel.load(tmp_path, len(DESCRIPTIONS))
     assert np.array_equal(scores_of(loaded, *notes[0]), scores_of(fitted, *notes[0]))
@@ -157,10 +192,12 @@ def test_evidence_is_the_best_mention(fitted):
         ("described_starts", lambda array: array + 1),
         ("tagger_known", lambda array: array + (1 << 18)),
         ("tagger_bias", lambda array: array[1:]),
+        ("pairs_feature_D", lambda array: array + 24),
+        ("pairs_left_D", lambda array: array + 10_000),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(fitted, tmp_path, name, change):
-    fitted.save(tmp_path)
+def test_arrays_that_do_not_fit_are_refused(with_trees, tmp_path, name, change):
+    with_trees.save(tmp_path)
     arrays = read_arrays(tmp_path / "mentions.npz")
     write_arrays(tmp_path / "mentions.npz", {**arrays, name: change(arrays[name])})
     with pytest.raises(ResumeError, match="the lexical model can't be read"):
