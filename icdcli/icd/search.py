@@ -4,7 +4,7 @@ The words are in a full-text index of SQLite (FTS5), ranked by BM25 (Robertson e
 also matches longer ones that begin with it. A word that the edition doesn't have is replaced by
 those at most one letter away, or that sound alike. Everyday words also stand for the official ones
 ("broken" for "fracture"). Of the terms found, those with the fewest further words come first. The
-index is built at the first search, in about two seconds, and is kept in the user's cache folder.
+index is built at the first search, in a few seconds, and is kept in the user's cache folder.
 """
 
 import os
@@ -74,7 +74,7 @@ class Hit(NamedTuple):
 def search_codes(query: str, edition: Edition, most: int = 20) -> list[Hit]:
     """Return the codes of an edition that match a query best.
 
-    The first search in an edition builds its index, in about two seconds.
+    The first search in an edition builds its index, in a few seconds.
 
     Args:
         query: Words, or the beginning of a code, also of an ICD-9-CM code in ICD-10-CM.
