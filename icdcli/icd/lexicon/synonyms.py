@@ -75,7 +75,7 @@ def _synonyms_below(language: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _is_specified(code: str) -> bool:
-    """Return if a code doesn't end with 9, before the letter of an initial encounter."""
+    """Return if a code doesn't end with 9; the A of an initial encounter doesn't count."""
     return not code.removesuffix("A").endswith("9")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from icdcli.lexical.mentions.tagger import TaggedMention
 
 NUMBERS = 14
-"""What is known about a pair by itself."""
+"""How many numbers are known about a pair by itself."""
 
 WORTH = 7
 """The column with the log-odds of what the mention is worth for the code."""
