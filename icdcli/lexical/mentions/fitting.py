@@ -49,9 +49,9 @@ def fit_mentions(
 ) -> MentionModel:
     """Fit to the documents that have annotations.
 
-    The regression and the trees are fitted to mentions and strings as new documents have them:
-    those of each document come from a tagger, and from strings, of other documents. Fewer than a
-    hundred annotated documents are too few for trees.
+    The trees are fitted to mentions and strings as new documents have them: those of each document
+    come from a tagger, and from strings, of other documents. Fewer than a hundred annotated
+    documents are too few for trees; a regression is fitted in the same way instead.
 
     Args:
         texts: The training documents; read once.
@@ -88,17 +88,18 @@ def fit_mentions(
             hits.append(_marked_so(found, document.marks))
             features.append(others.features(found))
     hit_C = np.concatenate(hits)
-    coefficients_K = logistic(np.concatenate(numbers), hit_C, _PRIOR_K)
-    trees = None
+    coefficients_K, trees = _PRIOR_K, None
     if len(some) >= _LEAST_DOCUMENTS:
         trees = _fit_trees(np.concatenate(features), hit_C)
+    if trees is None:
+        coefficients_K = logistic(np.concatenate(numbers), hit_C, _PRIOR_K)
     return replace(_fit(model, documents), coefficients_K=coefficients_K, trees=trees)
 
 
 def _fit_trees(features_CX: NDArray[np.float32], hit_C: NDArray[np.bool_]) -> Trees | None:
     """Fit to at most a million pairs; None if all are of one kind."""
-    step = -(-len(hit_C) // _MOST_PAIRS)
-    features_CX, hit_C = features_CX[:: max(step, 1)], hit_C[:: max(step, 1)]
+    step = max(1, -(-len(hit_C) // _MOST_PAIRS))
+    features_CX, hit_C = features_CX[::step], hit_C[::step]
     if hit_C.all() or not hit_C.any():
         return None
     return fit_trees(features_CX, hit_C, _OPTIONS)
