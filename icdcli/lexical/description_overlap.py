@@ -19,11 +19,13 @@ document.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from icdcli.data.processes import in_blocks
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
@@ -32,6 +34,7 @@ from icdcli.lexical.words import words
 
 WINDOW = 10
 _LABEL_POWER, _LENGTH_POWER = 1.5, 0.7
+_BLOCK, _LEAST_DOCUMENTS = 32, 256
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class DescriptionOverlap:
         )
         weight_V = (rare_V * _specific(len(descriptions), in_labels_V)).astype(np.float32)
         phrases.weigh(weight_V, _LENGTH_POWER)
-        return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, documents)
+        plain = cls._without_mean(descriptions, weight_V, phrases, labels_P)
+        blocks = in_blocks(plain._scores_of_words, documents, _BLOCK, _LEAST_DOCUMENTS)
+        return plain._beyond_the_mean(chain.from_iterable(blocks))
 
     def only(self, labels: Sequence[int], sample: Iterable[str]) -> "DescriptionOverlap":
         """Return the overlap with some labels in other documents; words keep their weights.
@@ -87,7 +92,8 @@ class DescriptionOverlap:
         place = {word: number for number, word in enumerate(self.phrases.vocabulary)}
         weight_V = self.weight_V[[place[word] for word in phrases.vocabulary]]
         phrases.weigh(weight_V, _LENGTH_POWER)
-        return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, map(words, sample))
+        plain = self._without_mean(descriptions, weight_V, phrases, labels_P)
+        return plain._beyond_the_mean(plain._score(words(text)) for text in sample)
 
     def relabeled(self, relabeling: Relabeling) -> "DescriptionOverlap":
         """Return the overlap with the descriptions of another label space.
@@ -175,6 +181,29 @@ class DescriptionOverlap:
         phrases.weigh(weight_V, _LENGTH_POWER)
         return cls(descriptions, weight_V, mean_L, phrases, labels_P)
 
+    @classmethod
+    def _without_mean(
+        cls,
+        descriptions: Descriptions,
+        weight_V: NDArray[np.float32],
+        phrases: Phrases,
+        labels_P: NDArray[np.int32],
+    ) -> "DescriptionOverlap":
+        return cls(
+            descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
+        )
+
+    def _beyond_the_mean(self, scores: Iterable[NDArray[np.float32]]) -> "DescriptionOverlap":
+        """Return the overlap beyond the mean of the scores_L of some documents."""
+        sums_L, documents = np.zeros(len(self.descriptions), np.float64), 0
+        for scores_L in scores:
+            sums_L += scores_L
+            documents += 1
+        return replace(self, mean_L=(sums_L / max(documents, 1)).astype(np.float32))
+
+    def _scores_of_words(self, documents: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        return [self._score(document) for document in documents]
+
     def _score(self, document: Sequence[str]) -> NDArray[np.float32]:
         best_L = np.zeros(len(self.descriptions), np.float32)
         np.maximum.at(best_L, self.labels_P, self.phrases.coverage(document, WINDOW))
@@ -187,24 +216,6 @@ def _specific(labels: int, in_labels: NDArray[np.int64] | int) -> NDArray[np.flo
         np.log((labels + 1) / (np.asarray(in_labels) + 1)).clip(0) ** _LABEL_POWER
     )
     return specific
-
-
-def _beyond_the_mean(
-    descriptions: Descriptions,
-    weight_V: NDArray[np.float32],
-    phrases: Phrases,
-    labels_P: NDArray[np.int32],
-    sample: Iterable[Sequence[str]],
-) -> DescriptionOverlap:
-    """Return an overlap from which the mean over a sample of documents, as words, is subtracted."""
-    plain = DescriptionOverlap(
-        descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
-    )
-    sums_L, documents = np.zeros(len(descriptions), np.float64), 0
-    for document in sample:
-        sums_L += plain._score(document)
-        documents += 1
-    return replace(plain, mean_L=(sums_L / max(documents, 1)).astype(np.float32))
 
 
 def _phrases(descriptions: Descriptions) -> tuple[Phrases, NDArray[np.int32]]:

@@ -10,7 +10,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Labels, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ResumeError
-from icdcli.lexical import ngram_ridge, term_lexicon
+from icdcli.lexical import description_overlap, ngram_ridge, term_lexicon
 from icdcli.lexical.lexical_model import LexicalModel, fit_out_of_fold
 from icdcli.lexical.names import part_names
 from icdcli.lexical.ngram_ridge import NgramRidge
@@ -259,7 +259,7 @@ def test_every_part_attributes_a_code_to_its_words(fitted, notes, part):
 
 @pytest.mark.slow
 def test_a_fit_in_several_processes_is_the_same(notes, monkeypatch, tmp_path):
-    """Every document is read, counted and searched for terms in another process."""
+    """Every document is read, counted, searched and compared in another process."""
     titles = [(name, f"{name} (late)") for name in notes.names]
     titles[0] = ("Family history of gouty disease", "gouty disease")
     texts = [
@@ -274,7 +274,8 @@ def test_a_fit_in_several_processes_is_the_same(notes, monkeypatch, tmp_path):
     )
     for module, name in (
         *((definitions, "_LEAST_TEXTS"), (spelling, "_LEAST_TEXTS"), (restarting, "_LEAST")),
-        *((term_lexicon, "_LEAST_DOCUMENTS"), (ngram_ridge, "_LEAST_TEXTS")),
+        *((term_lexicon, "_LEAST_DOCUMENTS"), (description_overlap, "_LEAST_DOCUMENTS")),
+        (ngram_ridge, "_LEAST_TEXTS"),
     ):
         monkeypatch.setattr(module, name, 2)
     fit = NgramRidge.fit.__func__
