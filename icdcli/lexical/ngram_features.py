@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from icdcli.lexical.normalization.marked_words import MARK, without_marks
-from icdcli.lexical.words import words
+from icdcli.lexical.normalization.marked_words import without_marks
+from icdcli.lexical.words import MARK, words
 
 LENGTHS = (2, 3, 4, 5)
 NGRAM_BITS, WORD_BITS = 20, 18

@@ -16,7 +16,7 @@ from icdcli.lexical.ngram_features import (
     inverse_frequencies,
     weighted,
 )
-from icdcli.lexical.normalization.marked_words import MARK
+from icdcli.lexical.words import MARK
 
 MASK = (1 << 64) - 1
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from icdcli.lexical.tfidf import _TOKEN
-from icdcli.lexical.words import folded, placed_words, spelling, stem, words
+from icdcli.lexical.words import MARK, folded, placed_words, spelling, stem, words
 
 
 def test_folding_removes_case_and_accents():
@@ -49,6 +49,11 @@ def test_a_word_with_marks_stays_one_word(word, read):
 
 def test_words_of_one_skeleton_differ():
     assert words("दिल") != words("दाल")
+
+
+@given(st.text(st.sampled_from(f"aZ9_é-. \n\0{MARK}")))
+def test_a_mark_is_a_letter_of_a_word(text):
+    assert words(text) == re.findall(r"[^\W_]+", folded(text))
 
 
 @given(st.text(st.characters(max_codepoint=0x36F) | st.sampled_from("-’…℃™ﬁΣς1️⃣❤️")))

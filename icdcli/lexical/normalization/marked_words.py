@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.normalization.edited_text import Edit
-from icdcli.lexical.words import placed_matches
-
-MARK = "\U00010000"
-"""A syllable of Linear B, which no folding changes."""
+from icdcli.lexical.words import MARK, placed_matches
 
 _LETTERS = re.compile(r"([^\W_]+)")
 # What the patient had is usually coded too, as a comorbidity or by a Z code.

@@ -4,10 +4,10 @@ import numpy as np
 
 from icdcli.lexical.ngram_features import counts
 from icdcli.lexical.normalization.expansion import Expansion
-from icdcli.lexical.normalization.marked_words import MARK, without_marks
+from icdcli.lexical.normalization.marked_words import without_marks
 from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
-from icdcli.lexical.words import folded, placed_words, words
+from icdcli.lexical.words import MARK, folded, placed_words, words
 
 TEXT = "History of gout. Denies fièvre, HTN. His father had asthma.\nPneumonia, possible sepsis"
 READING = NoteReading(Views.of("learned", "en"), Expansion.of("en"))
