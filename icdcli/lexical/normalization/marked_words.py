@@ -17,12 +17,16 @@ from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.words import MARK, placed_matches
 
 _LETTERS = re.compile(r"([^\W_]+)")
+_OF_WORD = np.array([chr(point).isalnum() for point in range(128)])
 # What the patient had is usually coded too, as a comorbidity or by a Z code.
 _UNMARKED = np.array([Assertion.AFFIRMED, Assertion.HISTORICAL], np.uint8)
 
 
 def word_begins(text: str) -> NDArray[np.int64]:
     """Return the begin of each word of a text."""
+    if text.isascii():  # several times as fast as the pattern
+        of_word = _OF_WORD[np.frombuffer(text.encode("ascii"), np.uint8)]
+        return np.flatnonzero(of_word & ~np.concatenate([[False], of_word[:-1]]))
     return np.array(placed_matches(_LETTERS, text)[1][:-1], np.int64)
 
 

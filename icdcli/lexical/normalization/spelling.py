@@ -15,22 +15,22 @@ there are several, the one that far more documents have counts, or none. What mu
 British spellings that nobody knows become those of the descriptions (``haemorrhage``), as any
 spelling that sounds like one of them. Accents and capitals aren't compared.
 
-Words are found by their deletions (SymSpell: Garbe 2012): two words at a distance of one have a
-common one after the deletion of a letter in each, or in the longer one.
+Words at that distance are found by their deletions (`icdcli.lexical.normalization.deletions`).
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from icdcli.data.processes import in_blocks
+from icdcli.lexical.normalization.deletions import Deletions, are_exchanged, letters_shared
 from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.normalization.word_forms import LetterGroups, is_inflection
-from icdcli.lexical.words import folded, is_sign_with_letters, placed_matches, spelling
+from icdcli.lexical.words import folded, is_sign_with_letters, spelling
 
 LEAST_LETTERS = 6
 """Letters of a word that may be misspelt."""
@@ -44,16 +44,20 @@ _MOST_WORDS = 50_000
 """Words that corrections are taken from; the most frequent ones, besides those of the labels."""
 _CLEARLY_MORE = 10
 _REMEMBERED = 200_000
+_FEW = 20
+"""The misspelt words of a text up to which each is looked for on its own."""
 _BLOCK, _LEAST_TEXTS = 256, 2_048
 # How many of 10,000 known words may have the letters of a mistake, by the length of the word.
 _USUAL_GROUPS = (0, 0, 0, 0, 0, 0, 0, 0, 0.3, 1, 3, 7)
 _IF_LETTER_MISSING = (0, 0, 0, 0, 0, 0, 0, 0.3, 2, 3, 5, 9)
 _IF_EXCHANGED = 4
 # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
-_WORD, _LONG_WORD = (
-    re.compile(rf"([^\W\d_](?<!\w\w)[^\W\d_]{{{least - 1},{_MOST_LETTERS - 1}}})(?!\w)")
-    for least in (_LEAST_KNOWN, LEAST_LETTERS)
+_WORD = re.compile(rf"[^\W\d_](?<!\w\w)[^\W\d_]{{{_LEAST_KNOWN - 1},{_MOST_LETTERS - 1}}}(?!\w)")
+_IN_WORD = re.compile(r"\w").match
+_BLANK_BETWEEN = bytes(point if _IN_WORD(chr(point)) else ord(" ") for point in range(128)).ljust(
+    256
 )
+"""The characters of ASCII, with blanks for those between words."""
 _LETTERS = re.compile("[a-zß-ɏ]+|[α-ω]+|[Ѐ-ԯ]+")
 _INSIDE = frozenset(",'’()]/&-")
 
@@ -139,22 +143,25 @@ class Spelling:
         """Yield an edit for each misspelt word of a text."""
         if not self.words:
             return
-        corrections = self._corrections
-        forms, begins = placed_matches(_LONG_WORD, text)
-        remembered = corrections.get
-        # Most words are known, and correct.
-        for place in [n for n, form in enumerate(forms) if remembered(form, True) is not None]:
-            form, begin = forms[place], begins[place]
-            end = begin + len(form)
-            if form not in corrections:
-                if len(corrections) >= _REMEMBERED:
-                    corrections.clear()
-                corrections[form] = self._correct(form)
-            instead = corrections[form]
-            if instead is None or _is_in_word(text, end) or _is_in_word(text, begin - 1):
+        corrected = {
+            form: instead
+            for form in _words(text, LEAST_LETTERS)
+            if (instead := self._remembered(form)) is not None
+        }
+        for begin, form in _places(corrected, text):
+            end, instead = begin + len(form), corrected[form]
+            if _is_in_word(text, end) or _is_in_word(text, begin - 1):
                 continue
             if not (instead.not_inside_sentence and _is_inside_sentence(text, begin)):
                 yield Edit(begin, end, instead.form)
+
+    def _remembered(self, form: str) -> "_Correction | None":
+        corrections = self._corrections
+        if form not in corrections:
+            if len(corrections) >= _REMEMBERED:
+                corrections.clear()
+            corrections[form] = self._correct(form)
+        return corrections[form]
 
     def correct(self, form: str) -> str | None:
         """Return the correct spelling of a word, in its capitals; None: it stays as it is."""
@@ -177,7 +184,7 @@ class Spelling:
 
     def _nearest(self, word: str) -> str | None:
         """Return the word that an unknown word is a misspelling of."""
-        away = self._one_edit_away(word)
+        away = self._deletions.near(word)
         if not away or is_inflection(word, self.known, self.language):
             return None
         sound = spelling(word)
@@ -202,9 +209,9 @@ class Spelling:
         Where the words differ, it has letters together that few known words have; the longer the
         word, the less that matters. Other first letters may be a prefix.
         """
-        place = _shared(word, other)
+        place = letters_shared(word, other)
         groups, longer = self._letter_groups.rarest(word, place), len(word) - len(other)
-        if longer == 0 and _are_exchanged(word, other, place):
+        if longer == 0 and are_exchanged(word, other, place):
             return groups <= _IF_EXCHANGED
         if place == 0:
             may_be_prefix = longer == 1 and word[0] in "aeiou"
@@ -213,13 +220,6 @@ class Spelling:
             return groups == 0
         limits = _IF_LETTER_MISSING if longer < 0 else _USUAL_GROUPS
         return groups <= limits[min(len(word), len(limits) - 1)]
-
-    def _one_edit_away(self, word: str) -> list[str]:
-        index = self._index
-        keys = dict.fromkeys([word, *_deletions(word)])
-        found = dict.fromkeys(other for key in keys for other in index.get(key, ()))
-        found |= dict.fromkeys(key for key in keys if key in self.words)
-        return [other for other in found if _is_one_edit(word, other)]
 
     @cached_property
     def _corrections(self) -> dict[str, "_Correction | None"]:
@@ -234,13 +234,8 @@ class Spelling:
         return frozenset(map(spelling, self.known))
 
     @cached_property
-    def _index(self) -> dict[str, list[str]]:
-        """Return each word without one letter to the words that it comes from."""
-        index: dict[str, list[str]] = {}
-        for word in self.words:
-            for shorter in set(_deletions(word)):
-                index.setdefault(shorter, []).append(word)
-        return index
+    def _deletions(self) -> Deletions:
+        return Deletions(self.words)
 
 
 NO_SPELLING = Spelling()
@@ -249,7 +244,7 @@ NO_SPELLING = Spelling()
 
 def known_words(texts: Iterable[str]) -> frozenset[str]:
     """Return the folded words of texts, for `Spelling.fit`."""
-    forms = frozenset[str]().union(*map(_WORD.findall, texts))
+    forms = frozenset[str]().union(*(_words(text, _LEAST_KNOWN) for text in texts))
     return frozenset(map(folded, forms))
 
 
@@ -274,7 +269,7 @@ def _counted(texts: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
     """Return how many texts have each form of a word in lower case, and as it is written."""
     in_lower_case, as_written = Counter[str](), Counter[str]()
     for text in texts:
-        forms = set(_WORD.findall(text))
+        forms = _words(text, _LEAST_KNOWN)
         as_written.update(forms)
         in_lower_case.update({form.lower() for form in forms})
     return in_lower_case, as_written
@@ -293,6 +288,31 @@ def _forms(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield folded(form), form if match.start() else form.lower()
 
 
+def _words(text: str, least: int) -> set[str]:
+    """Return the words of a text with at least some letters, as they are written."""
+    if not text.isascii():
+        return {word for word in _WORD.findall(text) if len(word) >= least}
+    # Several times as fast as the pattern.
+    runs = set(text.encode("ascii").translate(_BLANK_BETWEEN).decode("ascii").split())
+    return {run for run in runs if least <= len(run) <= _MOST_LETTERS and run.isalpha()}
+
+
+def _places(forms: Collection[str], text: str) -> list[tuple[int, str]]:
+    """Return each place where a text has one of some words, and the word, from left to right."""
+    if len(forms) > _FEW:
+        matches = _WORD.finditer(text)
+        return [(match.start(), match.group()) for match in matches if match.group() in forms]
+    found = []
+    for form in forms:
+        begin = text.find(form)
+        while begin >= 0:
+            end = begin + len(form)
+            if not (_IN_WORD(text[begin - 1 : begin]) or _IN_WORD(text[end : end + 1])):
+                found.append((begin, form))
+            begin = text.find(form, end)
+    return sorted(found)
+
+
 def _may_be_correct(word: str) -> bool:
     return len(word) >= _LEAST_CORRECT and bool(_LETTERS.fullmatch(word))
 
@@ -307,32 +327,3 @@ def _is_in_word(text: str, place: int) -> bool:
 def _is_inside_sentence(text: str, place: int) -> bool:
     before = text[max(place - 2, 0) : place].rstrip(" ")
     return bool(before) and (before[-1].isalnum() or before[-1] in _INSIDE)
-
-
-def _deletions(word: str) -> list[str]:
-    return [word[:place] + word[place + 1 :] for place in range(len(word))]
-
-
-def _is_one_edit(word: str, other: str) -> bool:
-    """Return if one letter is wrong, missing or too many, or two neighbors are exchanged."""
-    place = _shared(word, other)
-    if len(word) != len(other):
-        shorter, longer = sorted((word, other), key=len)
-        return shorter[place:] == longer[place + 1 :]
-    rest = place + 2 if _are_exchanged(word, other, place) else place + 1
-    return word != other and word[rest:] == other[rest:]
-
-
-def _are_exchanged(word: str, other: str, place: int) -> bool:
-    """Return if two words have the same two letters at a place, in the other order."""
-    return word[place : place + 2] == other[place : place + 2][::-1]
-
-
-def _shared(word: str, other: str) -> int:
-    """Return the number of letters that two words begin with."""
-    place = 0
-    for one, two in zip(word, other, strict=False):
-        if one != two:
-            break
-        place += 1
-    return place

@@ -1,10 +1,14 @@
 """Words that a note doesn't affirm carry a mark, and keep their places."""
 
+import re
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from icdcli.lexical.ngram_features import counts
 from icdcli.lexical.normalization.expansion import Expansion
-from icdcli.lexical.normalization.marked_words import without_marks
+from icdcli.lexical.normalization.marked_words import without_marks, word_begins
 from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
 from icdcli.lexical.words import MARK, folded, placed_words, words
@@ -18,6 +22,13 @@ def test_words_that_are_not_affirmed_are_marked():
     assert {"gout", "history", "pneumonia"} <= set(affirmed)
     assert {"fievre", "htn", "hypertension", "asthma", "sepsis"} <= set(others)
     assert {*affirmed, *others} == set(words(READING.read(TEXT, "all").text))
+
+
+@given(st.text(st.sampled_from("aZ9_-. \n")))
+def test_words_begin_at_the_same_places_whatever_follows(text):
+    begins = word_begins(text)
+    assert begins.tolist() == [match.start() for match in re.finditer(r"[^\W_]+", text)]
+    assert [*begins, len(text) + 1] == word_begins(f"{text} é").tolist()
 
 
 def test_they_keep_their_places():

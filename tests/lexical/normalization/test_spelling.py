@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.code_system import open_code_system
 from icdcli.lexical.lexical_model import LexicalModel
+from icdcli.lexical.normalization import spelling as spelling_module
 from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
 from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
@@ -198,6 +199,16 @@ def test_words_that_stay_keep_their_places(text: str) -> None:
     instead = {folded(english.correct(word) or "") for word in changed}
     assert "" not in instead
     assert {word for word, _ in after - before} <= instead
+
+
+@settings(deadline=None)  # the first example may fit the reading
+@given(st.lists(_PIECES | st.sampled_from([*"_1a", "hypertention"])).map("".join))
+def test_a_word_is_corrected_whatever_else_a_text_has(text: str) -> None:
+    english = reading_in("en").spelling
+    edits = list(english.edits(text))
+    assert edits == list(english.edits(f"{text} é"))
+    with patch.object(spelling_module, "_FEW", 0):
+        assert edits == list(english.edits(text))
 
 
 def _listed(text: str) -> tuple[list[str], list[tuple[int, ...]]]:
