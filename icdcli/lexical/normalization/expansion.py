@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
@@ -115,7 +115,8 @@ class Expansion:
             return
         known = self._known
         context: frozenset[str] | None = None
-        tokens, begins = placed_matches(self._token, text)
+        several = tuple(short for short in self._several if short in text)
+        tokens, begins = placed_matches(_token_or(several), text)
         for place in [n for n, one in enumerate(tokens) if one in known or not one.isalnum()]:
             whole_end = begins[place] + len(tokens[place])
             for token, end in _candidates(tokens[place], begins[place]):
@@ -135,15 +136,10 @@ class Expansion:
                     break
 
     @cached_property
-    def _token(self) -> re.Pattern[str]:
-        """Return the pattern of what may be an abbreviation: those of several words first."""
-        several = sorted((short for short in self.senses if " " in short), key=len, reverse=True)
-        if not all(map(_PART.match, several)):
-            either = "|".join([*(rf"\b{re.escape(short)}\b" for short in several), _TOKEN])
-            return re.compile(f"({either})")
-        # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
-        ends = (rf"(?<=\b{re.escape(short[0])}){re.escape(short[1:])}\b" for short in several)
-        return re.compile(f"({_FIRST}(?:{'|'.join([*ends, _REST])}))")
+    def _several(self) -> tuple[str, ...]:
+        """Return the abbreviations of several words, the longest first."""
+        several = (short for short in self.senses if " " in short)
+        return tuple(sorted(several, key=len, reverse=True))
 
     @cached_property
     def _known(self) -> dict[str, tuple[Sense, ...]]:
@@ -159,6 +155,17 @@ class Expansion:
 
 NO_EXPANSION = Expansion({})
 """Nothing is expanded."""
+
+
+@lru_cache(maxsize=1 << 10)
+def _token_or(several: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of what may be an abbreviation: first those of several words in a text."""
+    if not all(map(_PART.match, several)):
+        either = "|".join([*(rf"\b{re.escape(short)}\b" for short in several), _TOKEN])
+        return re.compile(f"({either})")
+    # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
+    ends = (rf"(?<=\b{re.escape(short[0])}){re.escape(short[1:])}\b" for short in several)
+    return re.compile(f"({_FIRST}(?:{'|'.join([*ends, _REST])}))")
 
 
 def _candidates(token: str, begin: int) -> Sequence[tuple[str, int]]:
