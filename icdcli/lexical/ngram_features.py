@@ -11,7 +11,7 @@ Words that aren't affirmed, in a view that marks them, have features of their ow
 
 The hash is arithmetic on code points, the same on every machine and in every process.
 
-Shapes: N documents, F features (hash buckets).
+Shapes: N documents, B documents of a block, F features (hash buckets), M columns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,8 +35,8 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _BLANK = 32
 _FEW_BITS = 32 - (FEATURES - 1).bit_length()
-_MOST_BUCKETS = 1 << 21
-"""The buckets of words that are remembered, 8 MB: those of about a hundred thousand words."""
+_MOST_BUCKETS = 1 << 22
+"""The buckets of words that are remembered, 16 MB: those of about a hundred thousand words."""
 _AFFIRMED, _NOT_AFFIRMED = np.uint64(0), np.uint64(1 << 32)
 
 
@@ -54,6 +54,35 @@ def counts(texts: Sequence[str]) -> sparse.csr_matrix:
     columns = np.concatenate([columns for columns, _ in found]) if found else np.zeros(0, np.int32)
     values = np.concatenate([values for _, values in found]) if found else np.zeros(0, np.float32)
     return sparse.csr_matrix((values, columns, starts), shape=(len(texts), FEATURES))
+
+
+class BlockCounts(NamedTuple):
+    """The features of some documents.
+
+    Attributes:
+        documents: B.
+        features: Those that any document has.
+        times: The number of documents with each.
+        counts_BF: How often each document has each feature, if it is kept.
+    """
+
+    documents: int
+    features: NDArray[np.int32]
+    times: NDArray[np.int32]
+    counts_BF: sparse.csr_matrix | None
+
+
+def block_counts(texts: Sequence[str], *, keep: bool) -> BlockCounts:
+    """Count in how many documents each feature is.
+
+    Args:
+        texts: Some documents.
+        keep: Whether to keep the counts.
+    """
+    counts_BF = counts(texts)
+    times_F = np.bincount(counts_BF.indices, minlength=FEATURES).astype(np.int32)
+    features = np.flatnonzero(times_F).astype(np.int32)
+    return BlockCounts(len(texts), features, times_F[features], counts_BF if keep else None)
 
 
 def inverse_frequencies(documents: int, with_feature_F: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -85,33 +114,37 @@ NO_LEAST = Lengths(0.0, 0.0)
 
 def short_lengths(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]) -> Lengths:
     """Return the lengths that all but a hundredth of the documents have, for `weighted`."""
-    columns, values, rows = _known(counts_NF, idf_F)
-    is_word = columns >= NGRAM_FEATURES
-    ngrams, words = (
-        float(np.quantile(_lengths(rows[part], values[part], counts_NF.shape[0]), _SHORT))
-        for part in (~is_word, is_word)
-    )
+    lengths_N2 = _known(counts_NF, idf_F).lengths_N2
+    ngrams, words = (float(np.quantile(lengths_N, _SHORT)) for lengths_N in lengths_N2.T)
     return Lengths(ngrams, words)
 
 
-def _known(
-    counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return the column, damped and weighted value, and row of each count of a known feature."""
-    known = idf_F[counts_NF.indices] > 0
+class _Known(NamedTuple):
+    """The counts of known features.
+
+    Attributes:
+        columns: The feature of each.
+        values: Its damped and weighted value.
+        vectors: Which vector it belongs to: that of a document's n-grams, or of its words.
+        lengths_N2: The length of each vector.
+    """
+
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+    vectors: NDArray[np.int64]
+    lengths_N2: NDArray[np.float64]
+
+
+def _known(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]) -> _Known:
+    weights = idf_F[counts_NF.indices]
+    known = weights > 0
     columns = counts_NF.indices[known]
-    values = (1 + np.log(counts_NF.data[known])) * idf_F[columns]
-    rows = np.repeat(np.arange(counts_NF.shape[0]), np.diff(counts_NF.indptr))[known]
-    return columns, values, rows
-
-
-def _lengths(
-    rows: NDArray[np.int64], values: NDArray[np.float32], documents: int
-) -> NDArray[np.float64]:
-    lengths_N: NDArray[np.float64] = np.sqrt(
-        np.bincount(rows, values.astype(np.float64) ** 2, documents)
-    )
-    return lengths_N
+    values = (1 + np.log(counts_NF.data[known])) * weights[known]
+    documents = counts_NF.shape[0]
+    vectors = 2 * np.repeat(np.arange(documents), np.diff(counts_NF.indptr))[known]
+    vectors += columns >= NGRAM_FEATURES
+    squares = np.bincount(vectors, values.astype(np.float64) ** 2, 2 * documents)
+    return _Known(columns, values, vectors, np.sqrt(squares).reshape(-1, 2))
 
 
 def weighted(
@@ -134,16 +167,12 @@ def weighted(
         (N, F), float32. The words of a row have norm √word_share and its n-grams √(1 - word_share),
         less if they are shorter than the least, or 0 if none is known.
     """
-    columns, values, rows = _known(counts_NF, idf_F)
-    is_word = columns >= NGRAM_FEATURES
-    for part, share, shortest in (
-        (~is_word, 1 - word_share, least.ngrams),
-        (is_word, word_share, least.words),
-    ):
-        length_N = _lengths(rows[part], values[part], counts_NF.shape[0])
-        values[part] *= np.sqrt(share) / np.maximum(length_N, max(shortest, 1e-12))[rows[part]]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=counts_NF.shape[0]))])
-    return sparse.csr_matrix((values.astype(np.float32), columns, starts), shape=counts_NF.shape)
+    columns, values, vectors, lengths_N2 = _known(counts_NF, idf_F)
+    scale_N2 = np.sqrt([1 - word_share, word_share]) / lengths_N2.clip(np.maximum(least, 1e-12))
+    values *= scale_N2.ravel()[vectors]
+    in_vector = np.bincount(vectors, minlength=lengths_N2.size).reshape(-1, 2)
+    starts = np.concatenate([[0], np.cumsum(in_vector.sum(axis=1))])
+    return sparse.csr_matrix((values, columns, starts), shape=counts_NF.shape)
 
 
 def bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
@@ -152,35 +181,35 @@ def bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
     return (hashes ^ (hashes >> np.uint64(29))) * _MIX >> np.uint64(64 - bits)
 
 
-def sketch(
-    features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int
-) -> NDArray[np.float32]:
-    """Return features in fewer columns: some have one of their own, the others share the rest.
+class Sketch:
+    """Features in fewer columns: some have one of their own, the others share the rest."""
 
-    Args:
-        features_BF: The result of `weighted`.
-        own_words: The features with a column of their own, in column order.
-        columns: The number of columns.
-    """
-    own = len(own_words)
-    column_F = np.full(FEATURES, -1, np.int32)
-    column_F[own_words] = np.arange(own)
-    place = column_F[features_BF.indices]
-    with np.errstate(over="ignore"):
-        hashes = (features_BF.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(
-            0x9E3779B97F4A7C15
+    def __init__(self, own_words: NDArray[np.int32], columns: int) -> None:
+        """Give each feature its column, and its sign.
+
+        Args:
+            own_words: The features with a column of their own, in column order.
+            columns: The number of columns, M.
+        """
+        own, features = len(own_words), np.arange(FEATURES, dtype=np.uint64)
+        with np.errstate(over="ignore"):
+            hashes = (features + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+        self._columns, self._column_F = columns, np.empty(FEATURES, np.int32)
+        self._column_F[:] = own + (hashes >> np.uint64(16)) % np.uint64(columns - own)
+        self._column_F[own_words] = np.arange(own)
+        self._sign_F = np.where(hashes >> np.uint64(63) == 1, np.int8(-1), np.int8(1))
+        self._sign_F[own_words] = 1
+
+    def of(self, features_BF: sparse.csr_matrix) -> NDArray[np.float32]:
+        """Return the columns of some documents, (B, M), of the result of `weighted`."""
+        columns = self._column_F[features_BF.indices]
+        values = features_BF.data * self._sign_F[features_BF.indices]
+        signed = sparse.csr_matrix(
+            (values, columns, features_BF.indptr), shape=(features_BF.shape[0], self._columns)
         )
-        hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
-    shared = place < 0
-    place[shared] = own + ((hashes[shared] >> np.uint64(16)) % np.uint64(columns - own)).astype(
-        np.int32
-    )
-    sign = np.where(shared & (hashes >> np.uint64(63) == 1), np.float32(-1), np.float32(1))
-    signed = sparse.csr_matrix(
-        (features_BF.data * sign, place, features_BF.indptr), shape=(features_BF.shape[0], columns)
-    )
-    sums_BM: NDArray[np.float32] = signed.toarray()
-    return sums_BM
+        sums_BM: NDArray[np.float32] = signed.toarray()
+        return sums_BM
 
 
 class _KnownWords:
@@ -199,14 +228,23 @@ class _KnownWords:
             try:
                 return self._counts(words)
             except KeyError:  # a word is new
-                new = {word for word in words if word not in self._places}
-                if self._starts[len(self._places)] > _MOST_BUCKETS:
+                if self._passed_over > len(self._places):
                     self._forget()
-                    new = set(words) - {MARK}
-                self._add([*new])
-                return self._counts(words)
+                new = [*{word for word in words if word not in self._places}]
+                self._add(new)
+                found = self._counts(words)
+                if self._starts[len(self._places)] > _MOST_BUCKETS:
+                    self._pass_over(new)
+                return found
+
+    def _pass_over(self, new: Sequence[str]) -> None:
+        """Forget words again: those that came first are the most frequent, unless texts change."""
+        self._passed_over += len(new)
+        for word in new:
+            del self._places[word]
 
     def _forget(self) -> None:
+        self._passed_over = 0
         self._places: dict[str, int] = {MARK: 0}
         self._flat = np.zeros(1 << 16, np.int32)
         self._starts = np.zeros(1 << 12, np.int64)

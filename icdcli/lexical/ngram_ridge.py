@@ -29,7 +29,7 @@ K requested labels, W words of a document, D distinct words.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -57,10 +57,11 @@ from icdcli.lexical.ngram_features import (
     NGRAM_FEATURES,
     NO_LEAST,
     Lengths,
+    Sketch,
+    block_counts,
     counts,
     inverse_frequencies,
     short_lengths,
-    sketch,
     weighted,
 )
 from icdcli.lexical.targets import Targets, target_matrix
@@ -73,7 +74,7 @@ EXACT_PENALTY, SKETCH_PENALTY = 0.03, 0.3
 # The share of words in the cosine. With the exact method, .2 to .5 are within .003 MAP of each
 # other on CodiEsp. A sketch blurs n-grams more.
 EXACT_WORD_SHARE, SKETCH_WORD_SHARE = 0.35, 0.7
-_BLOCK, _TOGETHER = 256, 4
+_BLOCK, _FEW, _SKETCHED = 256, 32, 1_024
 _LEAST_TEXTS = 2_048
 
 
@@ -131,14 +132,14 @@ class NgramRidge:
             ValueError: If there is no document, if the numbers of texts and targets differ, or if
                 there are too many for the exact method and they can be read only once.
         """
-        with_feature_F = np.zeros(FEATURES, np.int32)
-        kept: list[sparse.csr_matrix] | None = []
-        documents = 0
-        for counted_BF in in_blocks(counts, texts, _BLOCK, _LEAST_TEXTS):
-            documents += counted_BF.shape[0]
-            with_feature_F += np.bincount(counted_BF.indices, minlength=FEATURES).astype(np.int32)
+        with_feature_F, documents = np.zeros(FEATURES, np.int32), 0
+        kept: list[sparse.csr_matrix] | None = [] if len(targets) <= exact_documents else None
+        work = partial(block_counts, keep=kept is not None)
+        for block in in_blocks(work, texts, _BLOCK, _LEAST_TEXTS):
+            documents += block.documents
+            with_feature_F[block.features] += block.times
             if kept is not None:
-                kept.append(counted_BF)
+                kept.append(block.counts_BF)
                 if documents > exact_documents or sum(part.nnz for part in kept) > EXACT_VALUES:
                     kept = None
         if not documents or documents != len(targets):
@@ -166,7 +167,7 @@ class NgramRidge:
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
         least = NO_LEAST
         if bounded:
-            least = short_lengths(counts(list(islice(texts, _TOGETHER * _BLOCK))), idf_F)
+            least = short_lengths(counts(list(islice(texts, _SKETCHED))), idf_F)
         penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
             idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least, lean
@@ -343,18 +344,19 @@ class NgramRidge:
     ) -> "NgramRidge":
         products = no_products(columns)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
-        first = 0
-        work = partial(_sketch_of, idf_F, least, own_words, columns)
-        blocks = in_blocks(work, texts, _BLOCK, _LEAST_TEXTS)
-        while several := list(islice(blocks, _TOGETHER)):
-            sketch_BM = np.concatenate(several)
+        work = partial(_sketched, idf_F, least, Sketch(own_words, columns))
+        blocks = in_blocks(work, texts, _FEW, _LEAST_TEXTS)
+        room_BM = np.empty((_SKETCHED, columns), np.float32)
+        for first in range(0, len(targets), _SKETCHED):
+            of_block = targets[first : first + _SKETCHED]
+            sketch_BM = np.concatenate(
+                list(islice(blocks, _SKETCHED // _FEW)), out=room_BM[: len(of_block)]
+            )
             add_products(products, sketch_BM)
-            of_block = targets[first : first + len(sketch_BM)]
             add_moments(
                 moments_LM, target_matrix(of_block, number_of_labels, np.float32), sketch_BM
             )
-            first += len(sketch_BM)
-            del sketch_BM
+        del room_BM, sketch_BM
         factor_MM = factor(upper_half(products), penalty)
         solve_in_place(factor_MM, moments_LM)
         if lean:
@@ -380,19 +382,18 @@ class NgramRidge:
             self.least,
         )
 
+    @cached_property
+    def _sketch(self) -> Sketch:
+        return Sketch(self.own_words, len(self.weights_ML))
+
     def _basis(self, features_BF: sparse.csr_matrix) -> NDArray[np.float32]:
         if self.documents_FN is None:
-            return sketch(features_BF, self.own_words, len(self.weights_ML))
+            return self._sketch.of(features_BF)
         basis_BN: NDArray[np.float32] = (features_BF @ self.documents_FN).toarray()
         return basis_BN
 
 
-def _sketch_of(
-    idf_F: NDArray[np.float32],
-    least: Lengths,
-    own_words: NDArray[np.int32],
-    columns: int,
-    texts: Sequence[str],
+def _sketched(
+    idf_F: NDArray[np.float32], least: Lengths, sketch: Sketch, texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    features_BF = weighted(counts(texts), idf_F, SKETCH_WORD_SHARE, least)
-    return sketch(features_BF, own_words, columns)
+    return sketch.of(weighted(counts(texts), idf_F, SKETCH_WORD_SHARE, least))
