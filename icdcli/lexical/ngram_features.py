@@ -14,7 +14,7 @@ The hash is arithmetic on code points, the same on every machine and in every pr
 Shapes: N documents, B documents of a block, F features (hash buckets), M columns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -112,9 +112,14 @@ NO_LEAST = Lengths(0.0, 0.0)
 """No document counts as longer than it is."""
 
 
-def short_lengths(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]) -> Lengths:
-    """Return the lengths that all but a hundredth of the documents have, for `weighted`."""
-    lengths_N2 = _known(counts_NF, idf_F).lengths_N2
+def short_lengths(blocks: Iterable[sparse.csr_matrix], idf_F: NDArray[np.float32]) -> Lengths:
+    """Return the lengths that all but a hundredth of the documents have, for `weighted`.
+
+    Args:
+        blocks: The result of `counts` for some documents at a time.
+        idf_F: The result of `inverse_frequencies`.
+    """
+    lengths_N2 = np.concatenate([_known(counts_BF, idf_F).lengths_N2 for counts_BF in blocks])
     ngrams, words = (float(np.quantile(lengths_N, _SHORT)) for lengths_N in lengths_N2.T)
     return Lengths(ngrams, words)
 

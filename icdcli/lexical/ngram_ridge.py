@@ -39,19 +39,8 @@ from scipy import sparse
 from icdcli.data.processes import in_blocks
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
-from icdcli.lexical.linear.ridge import (
-    add_moments,
-    add_products,
-    factor,
-    halved,
-    label_parts,
-    no_products,
-    rounded,
-    solve_in_place,
-    solved,
-    upper_half,
-    weights_of,
-)
+from icdcli.lexical.linear.packed import PackedFactor, PackedProducts
+from icdcli.lexical.linear.ridge import DenseFactor, add_moments, halved, label_parts, rounded
 from icdcli.lexical.ngram_features import (
     FEATURES,
     NGRAM_FEATURES,
@@ -91,7 +80,7 @@ class NgramRidge:
             are rounded to half precision, so that a saved model gives the same scores; float32, or
             float16 after a lean fit until they are used, while other parts are fitted.
         solution_ML: The weights before rounding, for scores out of fold; None if lean or loaded.
-        factor_MM: The Cholesky factor, for scores out of fold; None if lean or loaded.
+        factor: The Cholesky factor, for scores out of fold; None if lean or loaded.
         least: The least lengths of a document; see `weighted`.
     """
 
@@ -100,7 +89,7 @@ class NgramRidge:
     own_words: NDArray[np.int32]
     weights_ML: NDArray[np.float32] | NDArray[np.float16]
     solution_ML: NDArray[np.float32] | None = field(default=None, repr=False)
-    factor_MM: NDArray[np.float64] | None = field(default=None, repr=False)
+    factor: DenseFactor | PackedFactor | None = field(default=None, repr=False)
     least: Lengths = NO_LEAST
 
     @classmethod
@@ -149,7 +138,7 @@ class NgramRidge:
         idf_F = inverse_frequencies(documents, with_feature_F)
         if kept is not None:
             counts_NF = sparse.vstack(kept, format="csr")
-            least = short_lengths(counts_NF, idf_F) if bounded else NO_LEAST
+            least = short_lengths(kept, idf_F) if bounded else NO_LEAST
             features_NF = weighted(counts_NF, idf_F, EXACT_WORD_SHARE, least)
             exact = cls._fit_exact(
                 idf_F, features_NF, targets, number_of_labels, penalty or EXACT_PENALTY
@@ -167,7 +156,8 @@ class NgramRidge:
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
         least = NO_LEAST
         if bounded:
-            least = short_lengths(counts(list(islice(texts, _SKETCHED))), idf_F)
+            some = in_blocks(counts, islice(texts, _SKETCHED), _FEW, _LEAST_TEXTS)
+            least = short_lengths(some, idf_F)
         penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
             idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least, lean
@@ -225,7 +215,7 @@ class NgramRidge:
         Raises:
             ValueError: If it is lean or loaded, without the arrays that this needs.
         """
-        if self.factor_MM is None or self.solution_ML is None:
+        if self.factor is None or self.solution_ML is None:
             raise ValueError(
                 "scores out of fold need a newly fitted model, not a lean or loaded one"
             )
@@ -235,7 +225,7 @@ class NgramRidge:
             if self.documents_FN is not None:
                 # The residual is weight / diagonal of the inverse: no text is needed.
                 unit_MB = np.eye(len(self.weights_ML), len(rows), -(first + begin))
-                diagonal_B = (solved(self.factor_MM, unit_MB) ** 2).sum(axis=0)
+                diagonal_B = (self.factor.solved(unit_MB) ** 2).sum(axis=0)
                 scores_NL[begin : rows.stop] = (
                     -self.solution_ML[first + begin : first + rows.stop] / diagonal_B[:, None]
                 )
@@ -243,7 +233,7 @@ class NgramRidge:
                     scores_NL[row, targets[row]] += 1
                 continue
             basis_BM = self._basis(self._features(texts[begin : rows.stop]))
-            leverage_B = (solved(self.factor_MM, basis_BM.T.astype(np.float64)) ** 2).sum(axis=0)
+            leverage_B = (self.factor.solved(basis_BM.T.astype(np.float64)) ** 2).sum(axis=0)
             scores_NL[begin : rows.stop] = basis_BM @ self.solution_ML
             for row, leverage in zip(rows, leverage_B, strict=True):
                 scores_NL[row, targets[row]] -= leverage
@@ -252,7 +242,7 @@ class NgramRidge:
 
     def lean(self) -> "NgramRidge":
         """Return the model without the arrays of `out_of_fold`, which are most of its memory."""
-        return replace(self, solution_ML=None, factor_MM=None)
+        return replace(self, solution_ML=None, factor=None)
 
     def relabeled(self, relabeling: Relabeling) -> "NgramRidge":
         """Return the model of another label space; labels that share a source share its weights."""
@@ -316,17 +306,17 @@ class NgramRidge:
         penalty: float,
     ) -> "NgramRidge":
         cosines_NN = (documents_NF @ documents_NF.T).toarray().astype(np.float64)
-        factor_NN = factor(cosines_NN, penalty)
+        factor = DenseFactor(cosines_NN, penalty)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
         for labels, targets_NP in label_parts(target_matrix(targets, number_of_labels, np.float32)):
-            weights_NL[:, labels] = weights_of(factor_NN, targets_NP)
+            weights_NL[:, labels] = factor.weights(targets_NP)
         return cls(
             idf_F,
             documents_NF.T.tocsr(),
             np.zeros(0, np.int32),
             rounded(weights_NL),
             weights_NL,
-            factor_NN,
+            factor,
         )
 
     @classmethod
@@ -342,7 +332,7 @@ class NgramRidge:
         least: Lengths,
         lean: bool,
     ) -> "NgramRidge":
-        products = no_products(columns)
+        products = PackedProducts(columns)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         work = partial(_sketched, idf_F, least, Sketch(own_words, columns))
         blocks = in_blocks(work, texts, _FEW, _LEAST_TEXTS)
@@ -352,18 +342,18 @@ class NgramRidge:
             sketch_BM = np.concatenate(
                 list(islice(blocks, _SKETCHED // _FEW)), out=room_BM[: len(of_block)]
             )
-            add_products(products, sketch_BM)
+            products.add(sketch_BM)
             add_moments(
                 moments_LM, target_matrix(of_block, number_of_labels, np.float32), sketch_BM
             )
         del room_BM, sketch_BM
-        factor_MM = factor(upper_half(products), penalty)
-        solve_in_place(factor_MM, moments_LM)
+        factor = products.factored(penalty)
+        factor.solve_in_place(moments_LM)
         if lean:
-            del factor_MM
+            del products, factor
             return cls(idf_F, None, own_words, halved(moments_LM.T), least=least)
         solution_ML = np.ascontiguousarray(moments_LM.T)
-        return cls(idf_F, None, own_words, rounded(solution_ML), solution_ML, factor_MM, least)
+        return cls(idf_F, None, own_words, rounded(solution_ML), solution_ML, factor, least)
 
     def _single(self) -> NDArray[np.float32]:
         """Return the weights as float32, which they are from then on."""

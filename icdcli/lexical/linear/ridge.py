@@ -13,36 +13,6 @@ from scipy import sparse
 
 LABELS = 512
 """The labels that are solved for together."""
-_COLUMNS = 1024
-
-
-Products = list[NDArray[np.float64]]
-"""The inner products of columns: of some rows at a time, from the diagonal on."""
-
-
-def no_products(columns: int) -> Products:
-    """Return the inner products of some columns without any document.
-
-    The matrix is symmetric, so half of it is enough. `upper_half` returns all of it.
-    """
-    begins = range(0, columns, _COLUMNS)
-    return [np.zeros((min(_COLUMNS, columns - begin), columns - begin)) for begin in begins]
-
-
-def add_products(products: Products, sketch_BM: NDArray[np.float32]) -> None:
-    """Add the inner products of columns. They are computed in parts: a product takes 32 MB."""
-    for begin, rows in zip(range(0, sketch_BM.shape[1], _COLUMNS), products, strict=True):
-        part_BM = sketch_BM[:, begin : begin + _COLUMNS]
-        rows += part_BM.T @ sketch_BM[:, begin:]
-
-
-def upper_half(products: Products) -> NDArray[np.float64]:
-    """Return a matrix whose upper half is that of the products, which are removed meanwhile."""
-    columns = products[0].shape[1]
-    gram_MM = np.zeros((columns, columns))
-    for begin in range(0, columns, _COLUMNS):
-        gram_MM[begin : begin + _COLUMNS, begin:] = products.pop(0)
-    return gram_MM
 
 
 def add_moments(
@@ -58,17 +28,36 @@ def add_moments(
         moments_LM[part] += targets_LB[part] @ sketch_BM
 
 
-def factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """Add the penalty to a matrix whose upper half is known, and return its Cholesky factor."""
-    from scipy import linalg
+class DenseFactor:
+    """The Cholesky factor of a symmetric matrix with a penalty."""
 
-    matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
-    # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy of
-    # half a gigabyte.
-    factor_MM: NDArray[np.float64] = linalg.cholesky(
-        matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
-    )
-    return factor_MM
+    def __init__(self, matrix_MM: NDArray[np.float64], penalty: float) -> None:
+        """Factor a matrix, which is overwritten."""
+        from scipy import linalg
+
+        matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
+        # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy.
+        self._factor_MM = linalg.cholesky(
+            matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
+        )
+
+    def solved(self, basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the factor's inverse times some columns."""
+        from scipy import linalg
+
+        solved_MB: NDArray[np.float64] = linalg.solve_triangular(
+            self._factor_MM, basis_MB, lower=True, check_finite=False
+        )
+        return solved_MB
+
+    def weights(self, moments_MP: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights of some labels, of which the moments are known."""
+        from scipy import linalg
+
+        weights_MP: NDArray[np.float64] = linalg.cho_solve(
+            (self._factor_MM, True), moments_MP, check_finite=False
+        )
+        return weights_MP
 
 
 def rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,35 +72,6 @@ def halved(weights_ML: NDArray[np.float32]) -> NDArray[np.float16]:
         part = slice(begin, begin + LABELS)
         halved_ML[:, part] = weights_ML[:, part]
     return halved_ML
-
-
-def solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factor's inverse times some columns."""
-    from scipy import linalg
-
-    solved_MB: NDArray[np.float64] = linalg.solve_triangular(
-        factor_MM, basis_MB, lower=True, check_finite=False
-    )
-    return solved_MB
-
-
-def weights_of(
-    factor_MM: NDArray[np.float64], moments_MP: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the weights of some labels, of which the moments are known."""
-    from scipy import linalg
-
-    weights_MP: NDArray[np.float64] = linalg.cho_solve(
-        (factor_MM, True), moments_MP, check_finite=False
-    )
-    return weights_MP
-
-
-def solve_in_place(factor_MM: NDArray[np.float64], moments_LM: NDArray[np.float32]) -> None:
-    """Replace the moments of each label by its weights, which take as much memory."""
-    for begin in range(0, len(moments_LM), LABELS):
-        part_MP = moments_LM[begin : begin + LABELS].T.astype(np.float64)
-        moments_LM[begin : begin + LABELS] = weights_of(factor_MM, part_MP).T
 
 
 def label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:
