@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scaling_documents import MEDIAN_WORDS, label_space, labels_of, made_up_notes
 
+from icdcli.io.tables.parquet import open_parquet
+
 Timed = Callable[[], object]
 """What is measured; making it isn't."""
 
@@ -49,8 +51,9 @@ class Notes:
     labels: int
 
     def __iter__(self) -> Iterator[str]:
-        for batch in pq.ParquetFile(self.path).iter_batches(_ROWS, columns=["text"]):
-            yield from batch.column(0).to_pylist()
+        with open_parquet(self.path) as file:
+            for batch in file.iter_batches(_ROWS, columns=["text"]):
+                yield from batch.column(0).to_pylist()
 
     @property
     def targets(self) -> list[NDArray[np.int32]]:

@@ -44,6 +44,7 @@ from icdcli.icd.codes import System
 from icdcli.icd.editions.records import Editions, of_kinds
 from icdcli.io.arrow import numbers, strings
 from icdcli.io.files import replacing
+from icdcli.io.tables.parquet import open_parquet
 
 FORMAT = 3
 """Part of the hash and card; increased when the same sources and options give another corpus."""
@@ -351,7 +352,7 @@ def document_batches(
     """
     path = folder / DOCUMENTS
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_parquet(path, page_checksum_verification=True) as file:
             yield from file.iter_batches(batch_size=documents, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataError(

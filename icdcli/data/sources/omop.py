@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from icdcli.data.benchmarks.protocols import PATIENT, Protocol, choose_protocol
 from icdcli.data.encounters.note_types import NoteTypes
@@ -30,7 +29,7 @@ from icdcli.icd.editions.catalog import is_in_an_edition
 from icdcli.io.csv_reader import NoteRow, Reading, match_columns
 from icdcli.io.fingerprints import file_hash
 from icdcli.io.raw_tables import list_folder
-from icdcli.io.tables.parquet import is_parquet, parquet_schema
+from icdcli.io.tables.parquet import is_parquet, open_parquet, parquet_schema
 from icdcli.io.tables.records import column_names
 
 NOTE_TABLE, CONCEPT = "note", "concept"
@@ -61,7 +60,7 @@ class OmopReading(Reading):
         names = list(parquet_schema(path).names)
         wanted = [*columns, *(where or ())]
         found = [names[place] for place in match_columns(path, names, wanted)]
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(dict.fromkeys(found))):
                 made = [_texts(batch.column(name)) for name in found]
                 for values, value in zip(made[len(columns) :], (where or {}).values(), strict=True):

@@ -127,9 +127,12 @@ def _partition(path: Path, file: Path) -> dict[str, str | None]:
 def open_parquet(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file of this machine or of another.
 
+    Iterating over its batches keeps one group of rows in memory. (PyArrow's own default,
+    ``pre_buffer=True``, keeps all that was read of the file until the end.)
+
     Args:
         path: The file.
-        options: The options of `pyarrow.parquet.ParquetFile`.
+        options: Other options of `pyarrow.parquet.ParquetFile`.
 
     Raises:
         OSError: If it can't be read.
@@ -137,7 +140,7 @@ def open_parquet(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
     """
     with (
         path.open("rb") if is_remote(path) else nullcontext(path) as source,
-        pq.ParquetFile(source, **options) as file,
+        pq.ParquetFile(source, pre_buffer=False, **options) as file,
     ):
         yield file
 
@@ -145,7 +148,7 @@ def open_parquet(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
 @contextmanager
 def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with open_parquet(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
+        with open_parquet(path, buffer_size=_PAGE_BUFFER) as file:
             yield file
     except OSError as error:
         reason = error.strerror or "damaged"

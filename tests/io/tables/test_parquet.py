@@ -11,7 +11,7 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.table import TableSource
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading
-from icdcli.io.tables.parquet import is_parquet_folder
+from icdcli.io.tables.parquet import is_parquet_folder, open_parquet
 
 ROWS = [
     {"id": f"{n}", "text": f"Pain {n}", "codes": ["R52"], "split": split}
@@ -87,3 +87,16 @@ def test_a_folder_with_other_files_is_no_table(tmp_path):
     assert [note.text for note in notes] == ["Pain"]
     assert "1 file left out (1 .parquet)" in notes.left_out[0]
     assert not is_parquet_folder(tmp_path / "1.parquet")
+
+
+def test_one_group_of_rows_is_in_memory(tmp_path):
+    path, group = tmp_path / "notes.parquet", 1 << 20
+    with pq.ParquetWriter(path, pa.schema([("text", pa.binary())]), compression="none") as writer:
+        for number in range(8):
+            rows = [bytes([number, row]) * (group // 32) for row in range(16)]
+            writer.write_table(pa.table({"text": rows}))
+    before, most = pa.total_allocated_bytes(), 0
+    with open_parquet(path) as file:
+        for _ in file.iter_batches(4):
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 5 * group
