@@ -40,5 +40,5 @@ def test_it_takes_half_of_the_memory_of_the_complete_matrix() -> None:
 
 
 def test_a_matrix_without_a_factor_is_refused() -> None:
-    with pytest.raises(np.linalg.LinAlgError, match="row 1 .* positive definite"):
+    with pytest.raises(np.linalg.LinAlgError, match=r"row 1 .* positive definite"):
         PackedProducts(3).factored(-1.0)
