@@ -29,6 +29,7 @@ K requested labels, W words of a document, D distinct words.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -65,6 +66,8 @@ EXACT_PENALTY, SKETCH_PENALTY = 0.03, 0.3
 # other on CodiEsp. A sketch blurs n-grams more.
 EXACT_WORD_SHARE, SKETCH_WORD_SHARE = 0.35, 0.7
 _BLOCK, _FEW, _SKETCHED = 256, 32, 1_024
+"""The documents that are counted or scored at once, those that are sketched, and those whose
+products are added."""
 _LEAST_TEXTS = 2_048
 
 
@@ -336,17 +339,16 @@ class NgramRidge:
         products = PackedProducts(columns)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         work = partial(_sketched, idf_F, least, Sketch(own_words, columns))
-        blocks = in_blocks(work, texts, _FEW, _LEAST_TEXTS)
         room_BM = np.empty((_SKETCHED, columns), np.float32)
-        for first in range(0, len(targets), _SKETCHED):
-            of_block = targets[first : first + _SKETCHED]
-            sketch_BM = np.concatenate(
-                list(islice(blocks, _SKETCHED // _FEW)), out=room_BM[: len(of_block)]
-            )
-            products.add(sketch_BM)
-            add_moments(
-                moments_LM, target_matrix(of_block, number_of_labels, np.float32), sketch_BM
-            )
+        with closing(in_blocks(work, texts, _FEW, _LEAST_TEXTS)) as blocks:
+            for first in range(0, len(targets), _SKETCHED):
+                of_block = targets[first : first + _SKETCHED]
+                several = list(islice(blocks, _SKETCHED // _FEW))
+                sketch_BM = np.concatenate(several, out=room_BM[: len(of_block)])
+                products.add(sketch_BM)
+                targets_BL = target_matrix(of_block, number_of_labels, np.float32)
+                add_moments(moments_LM, targets_BL, sketch_BM)
+                del several
         del room_BM, sketch_BM
         factor = products.factored(penalty)
         factor.solve_in_place(moments_LM)
