@@ -335,15 +335,26 @@ def _cpu_seconds() -> float:
 
 def _watch(done: threading.Event, together: list[int]) -> None:
     """Keep the largest sum of the memory of this process and those that it has started."""
+    own = _command("self")
     while not done.wait(0.2):
         children = [
             child
             for listed in Path("/proc/self/task").glob("*/children")
             for child in listed.read_text().split()
+            # Until it is a program of its own, a process shares all memory with this one.
+            if _command(child) != own
         ]
         if children:
             sizes = [_resident(process) for process in ("self", *children)]
             together[0] = max(together[0], sum(sizes))
+
+
+def _command(process: str) -> bytes:
+    """Return the command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _resident(process: str) -> int:
