@@ -381,11 +381,10 @@ def read_labels(path: Path) -> Labels:
         DataError: If it is missing or damaged, or its labels aren't 0, 1, 2 … in order.
     """
     try:
-        # Unlike `pq.read_table`, it doesn't import pandas.
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_parquet(path, page_checksum_verification=True) as file:
             table = file.read(columns=_LABELS_SCHEMA.names)
-        label, *columns = (tuple(table.column(name).to_pylist()) for name in _LABELS_SCHEMA.names)
-        codes, kinds, titles, counts, train_counts = columns
+        columns = (tuple(table.column(name).to_pylist()) for name in _LABELS_SCHEMA.names)
+        label, codes, kinds, titles, counts, train_counts = columns
         editions = json.loads((table.schema.metadata or {}).get(EDITIONS, "null"))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(
