@@ -7,7 +7,7 @@ the comparison.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
@@ -44,10 +44,6 @@ MARK = "\U00010000"
 them (`icdcli.lexical.normalization.marked_words`). It is a syllable of Linear B, which no folding
 changes."""
 _ASCII_MARK = "\0"
-_BLANK_BETWEEN = bytes(
-    point if chr(point).isalnum() or chr(point) == _ASCII_MARK else ord(" ") for point in range(128)
-).ljust(256)
-"""The characters of ASCII, with blanks for those between words."""
 # The accents of Latin and Greek, and the points of Hebrew and Arabic, which are seldom written.
 _ACCENTS = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
@@ -82,14 +78,30 @@ def folded(text: str) -> str:
     return _ACCENTS.sub("", unicodedata.normalize("NFKD", lower).lower()).replace("ς", "σ")
 
 
+def blanks_but(kept: Callable[[str], object]) -> bytes:
+    """Return the table for `ascii_blanked` that keeps some characters.
+
+    Args:
+        kept: Returns something true for the characters to keep.
+    """
+    return bytes(point if kept(chr(point)) else ord(" ") for point in range(128)).ljust(256)
+
+
+def ascii_blanked(text: str, table: bytes) -> str:
+    """Return a text of ASCII with blanks for all characters but those of a table."""
+    return text.encode("ascii").translate(table).decode("ascii")
+
+
+_BLANK_BETWEEN = blanks_but(lambda character: character.isalnum() or character == _ASCII_MARK)
+
+
 def words(text: str) -> list[str]:
     """Return the folded words of a text: runs of letters, digits and their marks."""
     if _ASCII_MARK not in text:
         # Apart from marks, most notes are ASCII: this is several times as fast as the pattern.
         lower = text.lower().replace(MARK, _ASCII_MARK)
         if lower.isascii():
-            spaced = lower.encode("ascii").translate(_BLANK_BETWEEN).decode("ascii")
-            return spaced.replace(_ASCII_MARK, MARK).split()
+            return ascii_blanked(lower, _BLANK_BETWEEN).replace(_ASCII_MARK, MARK).split()
     return _WORD.findall(folded(text))
 
 

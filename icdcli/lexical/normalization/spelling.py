@@ -30,7 +30,13 @@ from icdcli.data.processes import in_blocks
 from icdcli.lexical.normalization.deletions import Deletions, are_exchanged, letters_shared
 from icdcli.lexical.normalization.edited_text import Edit
 from icdcli.lexical.normalization.word_forms import LetterGroups, is_inflection
-from icdcli.lexical.words import folded, is_sign_with_letters, spelling
+from icdcli.lexical.words import (
+    ascii_blanked,
+    blanks_but,
+    folded,
+    is_sign_with_letters,
+    spelling,
+)
 
 LEAST_LETTERS = 6
 """Letters of a word that may be misspelt."""
@@ -54,10 +60,7 @@ _IF_EXCHANGED = 4
 # A pattern that begins with a character skips blanks, which may be most of a text, quickly.
 _WORD = re.compile(rf"[^\W\d_](?<!\w\w)[^\W\d_]{{{_LEAST_KNOWN - 1},{_MOST_LETTERS - 1}}}(?!\w)")
 _IN_WORD = re.compile(r"\w").match
-_BLANK_BETWEEN = bytes(point if _IN_WORD(chr(point)) else ord(" ") for point in range(128)).ljust(
-    256
-)
-"""The characters of ASCII, with blanks for those between words."""
+_BLANK_BETWEEN = blanks_but(_IN_WORD)
 _LETTERS = re.compile("[a-zß-ɏ]+|[α-ω]+|[Ѐ-ԯ]+")
 _INSIDE = frozenset(",'’()]/&-")
 
@@ -293,7 +296,7 @@ def _words(text: str, least: int) -> set[str]:
     if not text.isascii():
         return {word for word in _WORD.findall(text) if len(word) >= least}
     # Several times as fast as the pattern.
-    runs = set(text.encode("ascii").translate(_BLANK_BETWEEN).decode("ascii").split())
+    runs = set(ascii_blanked(text, _BLANK_BETWEEN).split())
     return {run for run in runs if least <= len(run) <= _MOST_LETTERS and run.isalpha()}
 
 
