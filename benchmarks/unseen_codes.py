@@ -1,9 +1,9 @@
-"""What codes that training never saw add: ``label_space: categories`` against ``train``, on dev.
+"""What codes that training never saw add to ``label_space: train``, on dev.
 
-A run with ``label_space: categories`` contains the model of the codes that training has: its
-network and its n-grams know no others. Both are measured on validation with the same gold codes.
-Those outside of a label space count as missed. The fusion and the threshold are fitted on one half
-of the documents and measured on the other, for several random halves.
+A run with ``label_space: categories`` or ``assignable`` contains the model of the codes that
+training has: its network and its n-grams know no others. Both are measured on validation with the
+same gold codes. Those outside of a label space count as missed. The fusion and the threshold are
+fitted on one half of the documents and measured on the other, for several random halves.
 
     python benchmarks/unseen_codes.py outputs/laptop/laptop
     python benchmarks/unseen_codes.py outputs/laptop/codiesp_es --halves 5 --json unseen.json
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.data.corpus.label_spaces import missed_columns, unseen_labels
+from icdcli.data.corpus.label_spaces import missed_columns, space_of, unseen_labels
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.run import open_run
 from icdcli.evaluation.score_split import with_missed
@@ -76,26 +76,27 @@ def measure(run: Path, halves: int) -> dict[str, Any]:
     if not unseen:
         raise SystemExit(
             f"{run}: has no candidates that training never saw. Train a run with "
-            "label_space=categories."
+            "label_space=categories or label_space=assignable."
         )
     scored = opened.model.score_split(opened.corpus, "validation")
     targets_NL = scored.documents.targets_NL(len(opened.model.labels))
     missed_NU, known = missed_columns(scored.documents), len(opened.model.labels) - unseen
     documents = len(targets_NL)
-    rows: dict[str, list[dict[str, float]]] = {"train": [], "categories": []}
+    space = space_of(opened.corpus)
+    rows: dict[str, list[dict[str, float]]] = {"train": [], space: []}
     for seed in range(halves):
         first_N = np.random.default_rng(seed).permutation(documents) < documents // 2
         columns = {name: part[:, :known] for name, part in scored.parts.items()}
         outside_NU = np.hstack([targets_NL[:, known:], missed_NU])
         rows["train"].append(measured(columns, targets_NL[:, :known], outside_NU, first_N))
-        rows["categories"].append(measured(scored.parts, targets_NL, missed_NU, first_N))
+        rows[space].append(measured(scored.parts, targets_NL, missed_NU, first_N))
     means = {
-        space: {name: float(np.mean([row[name] for row in found])) for name in found[0]}
-        for space, found in rows.items()
+        name: {metric: float(np.mean([row[metric] for row in found])) for metric in found[0]}
+        for name, found in rows.items()
     }
     return {
         "documents": documents,
-        "candidates": {"train": known, "categories": known + unseen},
+        "candidates": {"train": known, space: known + unseen},
         "gold": int(targets_NL.sum() + missed_NU.sum()),
         "gold never seen": int(targets_NL[:, known:].sum() + missed_NU.sum()),
         "of them candidates": int(targets_NL[:, known:].sum()),
@@ -107,7 +108,7 @@ def measure(run: Path, halves: int) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("run", type=Path, help="a run with label_space: categories")
+    parser.add_argument("run", type=Path, help="a run with label_space: categories or assignable")
     parser.add_argument("--halves", type=int, default=3, help="random halves")
     parser.add_argument("--json", type=Path, help="write the results to a file, too")
     arguments = parser.parse_args()
@@ -117,7 +118,7 @@ def main() -> None:
         print(f"{space:10}  {found['candidates'][space]:6,} candidates  {words}")
     print(
         f"{found['gold never seen']:,} of {found['gold']:,} gold codes aren't in training; "
-        f"{found['of them candidates']:,} of them are candidates with categories"
+        f"{found['of them candidates']:,} of them are candidates"
     )
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

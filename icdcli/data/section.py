@@ -54,6 +54,7 @@ LABEL_SPACES = {
     "described": "all codes with a title that can be assigned",
     "train": "the codes of the training split only",
     "categories": "all codes of the categories of the training split's codes",
+    "assignable": "the codes of the training split, and all diagnoses that can be assigned",
     "migrated": "the codes of a migrated model",
 }
 """The name of each label space, and what it consists of."""
@@ -114,11 +115,11 @@ class DataConfig(Section):
         description="codiesp in English: carry the Spanish evidence over to the English texts",
     )
     text_column: str = Field("text", description="table: column with the notes")
-    label_space: Literal["seen", "train", "categories", "described"] = Field(
+    label_space: Literal["seen", "train", "categories", "assignable", "described"] = Field(
         "seen",
         description="seen: codes of all splits, for benchmarks; train: codes of the training "
-        "split; categories: train, and the other codes of their categories; described: seen, and "
-        "all other codes with a title",
+        "split; categories: train, and the other codes of their categories; assignable: train, and "
+        "all other diagnoses; described: seen, and all other codes with a title",
     )
     train_on: Literal["train", "train+validation"] = Field(
         "train",

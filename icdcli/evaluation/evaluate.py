@@ -287,5 +287,5 @@ def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
             f"Gold codes that training never saw: {unseen:,} of {gold:,} ({unseen / gold:.1%}). "
             f"They are candidates only because documents of the {evaluation.split} split have them "
             "(label_space: seen). For new notes, nobody knows these codes. For a number that holds "
-            "for new notes, train with label_space: train or categories."
+            "for new notes, train with label_space: train, categories or assignable."
         )

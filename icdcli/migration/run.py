@@ -19,7 +19,7 @@ from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, change_keys
 from icdcli.config.run_section import require_name
 from icdcli.config.schema import Config
-from icdcli.data.corpus.label_spaces import take_labels
+from icdcli.data.corpus.label_spaces import WITH_UNSEEN, take_labels
 from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.data.corpus.prepare import stored_folders
 from icdcli.data.corpus.reader import Labels
@@ -144,7 +144,7 @@ def _names(newer: CodeSystem, labels: Labels) -> tuple[str, ...]:
 def _labels_to_migrate(checkpoint: Path, config: Config) -> Labels:
     """Return the label space of a checkpoint without the candidates that training never saw."""
     labels = checkpoint_labels(checkpoint)
-    if config.data.label_space != "categories" or is_tfidf(checkpoint):
+    if config.data.label_space not in WITH_UNSEEN or is_tfidf(checkpoint):
         return labels
     unseen = read_settings(checkpoint, NEURAL_FORMAT).get("unseen", 0)
     return take_labels(labels, np.arange(len(labels)) < len(labels) - unseen)

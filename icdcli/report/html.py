@@ -13,6 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from icdcli.config.metric_names import METRICS, PRINCIPAL_METRICS
+from icdcli.data.corpus.label_spaces import WITH_UNSEEN
 from icdcli.data.section import LABEL_SPACES
 from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.editions.records import edition_ids
@@ -295,7 +296,7 @@ def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str
     rows = [
         (*row, chapter_of.get(label))
         for label, row in enumerate(code_rows(evaluation))
-        # Of label_space: categories, ten thousand codes that are nowhere would only be in the way.
-        if row.train_count or row.gold or row.predicted or evaluation.label_space != "categories"
+        # Tens of thousands of codes that are nowhere would only be in the way.
+        if row.train_count or row.gold or row.predicted or evaluation.label_space not in WITH_UNSEEN
     ]
     return code_table_data(rows, formats, [*chapters], hidden)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from icdcli.config.metric_names import monitored
 from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
-from icdcli.data.corpus.label_spaces import missed_columns, unseen_labels
+from icdcli.data.corpus.label_spaces import WITH_UNSEEN, missed_columns, unseen_labels
 from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
@@ -163,8 +163,8 @@ def new_training(
     model.network.unseen = unseen
     if unseen and not config.model.lexical and on_warning is not None:
         on_warning(
-            f"label_space: categories: without a lexical model, nothing scores the {unseen:,} "
-            "codes that training never sees. Set lexical: True, or label_space: train"
+            f"label_space: {config.data.label_space}: without a lexical model, nothing scores the "
+            f"{unseen:,} codes that training never sees. Set lexical: True, or label_space: train"
         )
     if final_fit is not None:
         model.threshold, model.fusion = final_fit.threshold, final_fit.fusion
@@ -306,7 +306,7 @@ def _labels_in_training(corpus: Corpus, device: torch.device) -> torch.Tensor | 
 
 def _is_open_ended(corpus: Corpus) -> bool:
     """Return whether unseen codes may occur: it has all codes with a title, or a model's."""
-    return corpus.card["labels"].get("space") in ("described", "categories", MIGRATED)
+    return corpus.card["labels"].get("space") in ("described", *WITH_UNSEEN, MIGRATED)
 
 
 def _lexical_scores(

@@ -115,7 +115,7 @@ def test_the_label_space_is_named_and_codes_that_are_nowhere_are_left_out(
     evaluation = made_up_evaluation(threshold=Threshold(0.999))
     counts = (*evaluation.labels.train_counts[:10], 0, 200)  # 999.99 is never gold, either
     labels = replace(evaluation.labels, train_counts=counts)
-    for space, codes in (("categories", 11), ("seen", 12)):
+    for space, codes in (("categories", 11), ("assignable", 11), ("seen", 12)):
         html = page_of(replace(evaluation, labels=labels, about={"label_space": space}))
         assert html.count("<dt>label space</dt>") == 1
         assert f"<dt>label space</dt><dd>{space}: " in html

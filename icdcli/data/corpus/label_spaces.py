@@ -2,7 +2,8 @@
 
     seen        codes of any document of the data set, also of those that are held back
     train       codes of the documents that are trained on
-    categories  these, and all other codes of their categories that can be assigned
+    categories  these, and all other diagnoses of their categories that can be assigned
+    assignable  these, and all other diagnoses that can be assigned
     described   all codes with a title that can be assigned
 
 The first and the last are those of the prepared corpus. The others are made of it whenever it is
@@ -29,6 +30,9 @@ from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.codes import kind_of
 from icdcli.metrics.arrays import Booleans
 
+WITH_UNSEEN = ("categories", "assignable")
+"""The label spaces that have codes at their end that training never sees; see `add_unseen`."""
+
 _Value = TypeVar("_Value")
 
 
@@ -51,25 +55,25 @@ def restrict_labels(labels: Labels, space: str) -> Labels:
     return take_labels(labels, seen_L)
 
 
-def add_categories(labels: Labels, whole: Labels, system: CodeSystem) -> Labels:
-    """Return a label space with all other codes of its categories at the end, the unseen codes.
-
-    A category is what is before the dot of a diagnosis; procedures have none.
+def add_unseen(labels: Labels, whole: Labels, system: CodeSystem, space: str) -> Labels:
+    """Return a label space with other diagnoses that can be assigned at the end, the unseen codes.
 
     Args:
         labels: The codes that training documents have.
         whole: All codes of the data set: their titles and counts.
         system: Their coding system.
+        space: ``categories``: only diagnoses of the categories that training documents have; a
+            category is what is before the dot. ``assignable``: all diagnoses, if training documents
+            have any.
     """
     diagnoses = {
         code for code, kind in zip(labels.codes, labels.kinds, strict=True) if kind == "diagnosis"
     }
-    categories = {_category(code) for code in diagnoses}
-    found = {
-        code: title
-        for code, _, title in system.described_codes(["diagnosis"])
-        if _category(code) in categories
-    }
+    assignable = system.described_codes(["diagnosis"]) if diagnoses else ()
+    found = {code: title for code, _, title in assignable}
+    if space == "categories":
+        categories = {_category(code) for code in diagnoses}
+        found = {code: title for code, title in found.items() if _category(code) in categories}
     if system.shape == "icd10" and _without_seventh(diagnoses, found):
         found = {code[:-1] if _has_seventh(code) else code: title for code, title in found.items()}
     unseen = sorted(found.keys() - labels.index.keys())

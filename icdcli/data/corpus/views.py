@@ -5,11 +5,11 @@ on the documents of both splits; with ``held_out_fold: 2/5``, the second of five
 training documents is its validation split. Nothing is copied: a view reads the files of its corpus,
 and shares the tokens and the hidden states that are kept with it.
 
-With ``label_space: train`` or ``categories``, the training documents of the view determine the
-label space (`icdcli.data.corpus.label_spaces`). Those of a fold always do, as it would be if nobody
-had ever seen the fold that is held out; only with ``label_space: described``, codes with a title
-stay candidates. Other codes of the documents are outside (`Documents.outside`), and count as
-missed.
+With ``label_space: train``, ``categories`` or ``assignable``, the training documents of the view
+determine the label space (`icdcli.data.corpus.label_spaces`). Those of a fold always do, as it
+would be if nobody had ever seen the fold that is held out; only with ``label_space: described``,
+codes with a title stay candidates. Other codes of the documents are outside
+(`Documents.outside`), and count as missed.
 """
 
 import warnings
@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
-from icdcli.data.corpus.label_spaces import add_categories, restrict_labels, space_of, unseen_labels
+from icdcli.data.corpus.label_spaces import (
+    WITH_UNSEEN,
+    add_unseen,
+    restrict_labels,
+    space_of,
+    unseen_labels,
+)
 from icdcli.data.corpus.reader import Corpus, Documents, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
@@ -188,12 +194,12 @@ def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
 
 def _space(corpus: Corpus, data: DataConfig) -> str | None:
     """Return the label space that the training documents determine; None: that of the corpus."""
-    if data.label_space not in ("train", "categories") or space_of(corpus) == "protocol":
+    if data.label_space not in ("train", *WITH_UNSEEN) or space_of(corpus) == "protocol":
         return None
-    if data.label_space == "categories" and corpus.code_system is None:
+    if data.label_space in WITH_UNSEEN and corpus.code_system is None:
         raise ConfigError(
-            "label_space: categories needs the coding system. Set code_system; `icdcode codes "
-            "list` shows the editions."
+            f"label_space: {data.label_space} needs the coding system. Set code_system; `icdcode "
+            "codes list` shows the editions."
         )
     return data.label_space
 
@@ -217,9 +223,9 @@ def _view(
     if space is not None:
         about["space"], whole = space, labels
         labels = restrict_labels(labels, space)
-        if space == "categories" and corpus.code_system is not None:
+        if space in WITH_UNSEEN and corpus.code_system is not None:
             known = len(labels)
-            labels = add_categories(labels, whole, corpus.code_system)
+            labels = add_unseen(labels, whole, corpus.code_system, space)
             about["unseen"] = len(labels) - known
     splits = {split: {"documents": sum(map(len, own.values()))} for split, own in places.items()}
     about |= {

@@ -4,8 +4,9 @@ import pytest
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
 from icdcli.data.corpus.label_spaces import (
-    add_categories,
+    WITH_UNSEEN,
     add_outside,
+    add_unseen,
     missed_columns,
     outside_codes,
     space_of,
@@ -185,7 +186,7 @@ def test_categories_leave_out_seventh_characters_if_the_data_do():
     def unseen(*codes):
         count = len(codes)
         labels = Labels(codes, ("diagnosis",) * count, (None,) * count, (1,) * count, (1,) * count)
-        return add_categories(labels, labels, system).codes[count:]
+        return add_unseen(labels, labels, system, "categories").codes[count:]
 
     assert "S42.302A" in unseen("S42.301A", "S42.302B", "I10")
     without = unseen("S42.301", "I10")
@@ -194,11 +195,32 @@ def test_categories_leave_out_seventh_characters_if_the_data_do():
     assert "S42.301" not in without
 
 
-def test_categories_need_the_coding_system(few_notes, tmp_path):
-    keys = [f"data_path={tmp_path / 'notes.csv'}", "label_space=categories"]
+@pytest.mark.parametrize("space", WITH_UNSEEN)
+def test_unseen_codes_need_the_coding_system(few_notes, tmp_path, space):
+    keys = [f"data_path={tmp_path / 'notes.csv'}", f"label_space={space}"]
     data = load_config(None, keys).data
-    with pytest.raises(ConfigError, match="label_space: categories needs the coding system"):
+    with pytest.raises(ConfigError, match=f"label_space: {space} needs the coding system"):
         corpus_of(prepare(data).folder, data)
+
+
+def test_assignable_has_all_diagnoses(few_notes):
+    train, corpus = few_notes("train"), few_notes("assignable")
+    known = len(corpus.labels) - unseen_labels(corpus)
+    assert corpus.labels.codes[:known] == train.labels.codes
+    system = corpus.code_system
+    diagnoses = {code for code, *_ in system.described_codes(["diagnosis"])}
+    assert set(corpus.labels.codes) == diagnoses | set(train.labels.codes)
+    assert list(corpus.labels.codes[known:]) == sorted(diagnoses - set(train.labels.codes))
+    assert set(corpus.labels.kinds[known:]) == {"diagnosis"}
+    assert not any(corpus.labels.train_counts[known:])
+    assert space_of(corpus) == "assignable"
+    assert corpus.documents("validation").outside == []
+
+
+def test_procedures_alone_get_no_diagnoses():
+    labels = Labels(("02HV33Z",), ("procedure",), (None,), (1,), (1,))
+    for space in WITH_UNSEEN:
+        assert add_unseen(labels, labels, open_code_system("icd10"), space).codes == labels.codes
 
 
 def test_gold_codes_outside_are_described_as_labels_are(few_notes):
