@@ -137,8 +137,8 @@ ROWS = {
     ),
     "words_es_best": Row(
         "codiesp_es.yaml",
-        ["label_space=categories", "second_stage=True"],
-        "… with label_space: categories, translated titles and mentions",
+        ["label_space=assignable", "second_stage=True"],
+        "… with label_space: assignable, translated titles and mentions",
         words=True,
     ),
     "words_es_gain": Row(
@@ -163,8 +163,8 @@ ROWS = {
     ),
     "words_en_best": Row(
         "laptop.yaml",
-        ["label_space=categories", "projected_evidence=True", "second_stage=True"],
-        "… with label_space: categories",
+        ["label_space=assignable", "projected_evidence=True", "second_stage=True"],
+        "… with label_space: assignable",
         words=True,
     ),
     "tfidf_es": Row("tfidf.yaml", ["language=es"], "TF-IDF, linear model, Spanish"),
