@@ -135,10 +135,16 @@ ROWS = {
         "… and a second stage",
         words=True,
     ),
+    "words_es_categories": Row(
+        "codiesp_es.yaml",
+        ["label_space=categories", "second_stage=True"],
+        "… with label_space: categories, translated titles and mentions",
+        words=True,
+    ),
     "words_es_best": Row(
         "codiesp_es.yaml",
         ["label_space=assignable", "second_stage=True"],
-        "… with label_space: assignable, translated titles and mentions",
+        "… with label_space: assignable",
         words=True,
     ),
     "words_es_gain": Row(
@@ -159,6 +165,12 @@ ROWS = {
         "laptop.yaml",
         ["label_space=train", "projected_evidence=True", "second_stage=True"],
         "… and a second stage",
+        words=True,
+    ),
+    "words_en_categories": Row(
+        "laptop.yaml",
+        ["label_space=categories", "projected_evidence=True", "second_stage=True"],
+        "… with label_space: categories",
         words=True,
     ),
     "words_en_best": Row(
