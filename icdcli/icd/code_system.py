@@ -18,7 +18,15 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.icd.codes import KINDS, SYSTEMS, Kind, System, kind_of, system_name
+from icdcli.icd.codes import (
+    KINDS,
+    SYSTEMS,
+    Kind,
+    System,
+    kind_of,
+    system_name,
+    without_placeholders,
+)
 from icdcli.icd.editions.catalog import editions as at_hand
 from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
@@ -109,6 +117,9 @@ class CodeSystem:
         """Return the inclusion terms of a code; see `icdcli.icd.terms.terms_in`."""
         edition = self.edition(kind)
         row = edition.spelled(code) if edition is not None else None
+        if edition is not None and row is None and self.shape == "icd10" and kind == "diagnosis":
+            code = without_placeholders(code)
+            row = edition.spelled(code)
         if edition is not None and row is not None and edition.has_notes:
             return terms_in(edition, edition.codes[row])
         # An edition without notes has those of the newest tabular list.

@@ -74,6 +74,15 @@ def dotted(raw: str, kind: str, system: str) -> str:
     return result
 
 
+def without_placeholders(code: str) -> str:
+    """Return an ICD-10-CM code without the X's at its end, the placeholders.
+
+    They stand before a seventh character. Data that leave it out keep some: ``S02.5XX`` means
+    S02.5, and ``W57.XXX`` W57.
+    """
+    return code.rstrip("X").rstrip(".")
+
+
 def kind_of(code: str, system: str) -> Kind:
     """Guess whether a code is a diagnosis or a procedure, for sources that don't have the kind.
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from itertools import takewhile
 from types import MappingProxyType
 
-from icdcli.icd.codes import check_system, dotted
+from icdcli.icd.codes import check_system, dotted, without_placeholders
 from icdcli.icd.hierarchy import block_of, chapter_of
 from icdcli.icd.terms import tabular_list
 
@@ -87,13 +87,19 @@ def title_of(code: str, kind: str, system: str) -> str | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The title, also of an ICD-10-CM category. None for an ICD-9-CM category, a retired code or
-        an unknown one, which real data often have.
+        The title, also of an ICD-10-CM category, and of a code that ends with placeholders since
+        its seventh character is missing. None for an ICD-9-CM category, a retired code or an
+        unknown one, which real data often have.
 
     Raises:
         ValueError: If the system or kind is unknown.
     """
-    return titles(system, kind).get(code) or _above(system, kind).get(code)
+    official, above = titles(system, kind), _above(system, kind)
+    found = official.get(code) or above.get(code)
+    if found is None and (system, kind) == ("icd10", "diagnosis"):
+        named = without_placeholders(code)
+        return official.get(named) or above.get(named)
+    return found
 
 
 @cache
@@ -159,7 +165,7 @@ def description(
     Raises:
         ValueError: If the system or kind is unknown.
     """
-    official, tabular, bare = titles(system, kind), _above(system, kind), code.replace(".", "")
+    bare = code.replace(".", "")
     if not re.fullmatch(r"[A-Z0-9]+", bare):
         return None
     shortest = _SHORTEST[system, kind] + ((system, kind, bare[:1]) == ("icd9", "diagnosis", "E"))
@@ -167,8 +173,7 @@ def description(
         above = dotted(bare[:length], kind, system)
         found = (
             own_titles.get(above)
-            or official.get(above)
-            or tabular.get(above)
+            or title_of(above, kind, system)
             or _shared_words(_titles_below(bare[:length], kind, system))
         )
         if found:

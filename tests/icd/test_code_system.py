@@ -57,6 +57,14 @@ def test_a_retired_code_keeps_the_title_of_its_last_edition():
     assert open_code_system("icd10").title("C83.39", "diagnosis") is not None
 
 
+def test_placeholders_at_the_end_of_a_code_mean_nothing():
+    for name in ("icd10", EARLIER["icd10"]):
+        system = open_code_system(name)
+        assert system.title("S02.5XX", "diagnosis") == "Fracture of tooth (traumatic)"
+        assert system.terms("S02.5XX", "diagnosis") == ("Broken tooth",)
+        assert system.terms("W34.00X", "diagnosis") == system.terms("W34.00", "diagnosis") != ()
+
+
 @pytest.fixture
 def own(tmp_path):
     path = tmp_path / "codes.csv"

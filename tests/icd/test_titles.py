@@ -50,6 +50,22 @@ def test_title_of_one_code(code: str, kind: str, system: str, title: str) -> Non
 def test_category_and_unknown_code_have_no_title() -> None:
     assert title_of("428", "diagnosis", "icd9") is None
     assert title_of("999.999", "diagnosis", "icd9") is None
+    assert title_of("XXX", "diagnosis", "icd10") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("S02.5XX", "Fracture of tooth (traumatic)"),
+        ("W19.XXX", "Unspecified fall"),
+        ("W34.00X", "Accidental discharge from unspecified firearms or gun"),
+        ("M89.8X", "Other specified disorders of bone"),  # a code above others, with its own X
+    ],
+)
+def test_a_code_without_its_seventh_character_has_a_title(code: str, title: str) -> None:
+    assert title_of(code, "diagnosis", "icd10") == title
+    assert description(code, "diagnosis", "icd10") == title
+    assert title_of(code, "procedure", "icd10") is None
 
 
 @pytest.mark.parametrize("kind", ["diagnosis", "procedure"])
