@@ -58,6 +58,21 @@ def test_best_of_the_other_codes_of_a_group():
     assert found_C[-1] == -50
 
 
+@pytest.mark.parametrize("values", [2, 5, 1000])
+def test_candidates_and_ranks_are_those_of_complete_rankings(values):
+    """With few values, there are many ties: the first label of equals is a candidate."""
+    fused_L, part_L = DRAW.integers(0, values, (2, len(CODES))).astype(np.float32)
+    for numbers in (CandidateNumbers(5, 3), CandidateNumbers(1, 1), CandidateNumbers(99, 99)):
+        labels_C = candidates({"ngrams": part_L}, fused_L, numbers)
+        best = np.lexsort((np.arange(len(CODES)), -fused_L))[: numbers.fused]
+        of_part = np.lexsort((np.arange(len(CODES)), -part_L))[: numbers.of_part]
+        assert labels_C.tolist() == sorted({*best.tolist(), *of_part.tolist()})
+        facts = LabelFacts(CODES, np.ones(len(CODES), np.int64))
+        features_CX = features_of({"ngrams": part_L}, fused_L, labels_C, facts)
+        higher_C = [int((part_L > part_L[label]).sum()) for label in labels_C]
+        np.testing.assert_array_equal(features_CX[:, 1], np.log1p(higher_C).astype(np.float32))
+
+
 def test_a_document_has_the_same_scores_in_any_batch(stage):
     parts = parts_of(6)
     fused_BL = parts["evidence"] + parts["ngrams"]

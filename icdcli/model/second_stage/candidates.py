@@ -125,7 +125,7 @@ def candidates(
     """Return the codes that a document's second stage scores, ascending."""
     best = [_highest(fused_L, numbers.fused)]
     best += [_highest(scores_L, numbers.of_part) for scores_L in row.values()]
-    return np.unique(np.concatenate(best))
+    return np.unique(np.concatenate(best)).astype(np.int64)
 
 
 def features_of(
@@ -160,11 +160,19 @@ def without_impossible(
     return masked, np.where(possible_L, fused_L, _IMPOSSIBLE)
 
 
-def _highest(scores_L: NDArray[np.float32], number: int) -> NDArray[np.int64]:
-    return np.argsort(-scores_L, kind="stable")[:number].astype(np.int64)
+def _highest(scores_L: NDArray[np.float32], number: int) -> NDArray[np.intp]:
+    """Return the labels with the highest scores, in any order; of equal scores, the first ones."""
+    if number >= len(scores_L):
+        return np.arange(len(scores_L))
+    last = np.partition(scores_L, -number)[-number]
+    higher = np.flatnonzero(scores_L > last)
+    return np.concatenate([higher, np.flatnonzero(scores_L == last)[: number - len(higher)]])
 
 
 def _log_ranks(scores_L: NDArray[np.float32], labels_C: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the logarithm of one plus the number of codes with a higher score."""
-    higher_C = len(scores_L) - np.searchsorted(np.sort(scores_L), scores_L[labels_C], "right")
+    scores_C = scores_L[labels_C]
+    # In most parts, nearly all codes have the lowest score, so few have to be sorted.
+    above = np.sort(scores_L[scores_L > scores_C.min(initial=np.inf)])
+    higher_C = len(above) - np.searchsorted(above, scores_C, "right")
     return np.log1p(higher_C.astype(np.float64))
