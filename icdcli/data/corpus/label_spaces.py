@@ -69,14 +69,13 @@ def add_unseen(labels: Labels, whole: Labels, system: CodeSystem, space: str) ->
     diagnoses = {
         code for code, kind in zip(labels.codes, labels.kinds, strict=True) if kind == "diagnosis"
     }
-    assignable = system.described_codes(["diagnosis"]) if diagnoses else ()
-    found = {code: title for code, _, title in assignable}
+    found = {code for code, *_ in system.described_codes(["diagnosis"])} if diagnoses else set()
     if space == "categories":
         categories = {_category(code) for code in diagnoses}
-        found = {code: title for code, title in found.items() if _category(code) in categories}
+        found = {code for code in found if _category(code) in categories}
     if system.shape == "icd10" and _without_seventh(diagnoses, found):
-        found = {code[:-1] if _has_seventh(code) else code: title for code, title in found.items()}
-    unseen = sorted(found.keys() - labels.index.keys())
+        found = {code[:-1] if _has_seventh(code) else code for code in found}
+    unseen = sorted(found - labels.index.keys())
     known, titles = whole.index, whole.titles
     return replace(
         labels,
