@@ -75,10 +75,10 @@ def dotted(raw: str, kind: str, system: str) -> str:
 
 
 def without_placeholders(code: str) -> str:
-    """Return an ICD-10-CM code without the X's at its end, the placeholders.
+    """Return an ICD-10-CM code without the placeholders (X) at its end.
 
-    They stand before a seventh character. Data that leave it out keep some: ``S02.5XX`` means
-    S02.5, and ``W57.XXX`` W57.
+    Placeholders fill the places before a seventh character. Data without seventh characters may
+    still have them: ``S02.5XX`` means S02.5, and ``W57.XXX`` W57.
     """
     return code.rstrip("X").rstrip(".")
 

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from functools import lru_cache
 
+from icdcli.icd.codes import without_placeholders
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.succession import (
     first_with,
@@ -21,7 +22,7 @@ _TAKE_VALID = "Take a code that is valid on the day of the discharge."
 def invalid(code: str, edition: Edition) -> Finding | None:
     """Return why a code can't be assigned; None: it can."""
     row = edition.row(code)
-    if row is None and (bare := _without_placeholders(code, edition)) is not None:
+    if row is None and (bare := _row_without_placeholders(code, edition)) is not None:
         row = bare
     if row is None and (longer := _beginning_with(code, edition)):
         return _incomplete(code, longer, edition)
@@ -68,9 +69,9 @@ def _incomplete(code: str, longer: list[str], edition: Edition) -> Finding:
     return Finding("not assignable", "hard", (code,), words, advice)
 
 
-def _without_placeholders(code: str, edition: Edition) -> int | None:
+def _row_without_placeholders(code: str, edition: Edition) -> int | None:
     """Return the row of a code that is complete but for its seventh character: S47.2XX."""
-    row = edition.row(code.rstrip("X").rstrip(".")) if code.endswith("X") else None
+    row = edition.row(without_placeholders(code)) if code.endswith("X") else None
     return row if row is not None and not edition.assignable_R[row] else None
 
 
